@@ -1,0 +1,56 @@
+"""What a training is asked to do and what a run is: plain records that travel as JSON."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+RUN_SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingPlan:
+    """How candidates are made.
+
+    function: `package.module:name` of `fit(frame, target, params) -> estimator`.
+    window: microseconds of history to learn from, or None for all of it. holdout: microseconds kept for judging.
+    params: passed to the function. slices: feature or ask columns by which evidence is broken down.
+    """
+
+    function: str
+    window: int | None
+    holdout: int
+    params: Mapping[str, str | int | float | bool] = field(default_factory=dict)
+    slices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """One training: everything that decides its result, by digest, and why it was started.
+
+    at: the moment it looks back from, UTC microseconds. definitions: `data.views.to_json`.
+    code: digest of source, lock, Python minor and mainspring version; commit and dirty are recorded beside it.
+    champion: digest of the model to compare with, or "".
+    """
+
+    id: str
+    model: str
+    at: int
+    snapshot: str
+    definitions: Mapping[str, Any]
+    training: TrainingPlan
+    code: str
+    champion: str = ""
+    reason: str = ""
+    commit: str = ""
+    dirty: bool = False
+    schema: int = RUN_SCHEMA
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON that `read_run` reads back."""
+        return asdict(self)
+
+
+def read_run(raw: Mapping[str, Any]) -> Run:
+    """Read what `Run.to_json` wrote."""
+    plan = {**raw["training"], "slices": tuple(raw["training"]["slices"])}
+    return Run(**{**raw, "training": TrainingPlan(**plan)})

@@ -1,0 +1,58 @@
+"""What a signed model directory promises: its question, inputs, output, limits and a checked sample.
+
+`flows.steps.register_model` writes it as `contract.json`; the server reads it and nothing else about a model.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from mainspring.kernel.digests import canonical_json
+from mainspring.kernel.errors import Damaged
+
+CONTRACT_SCHEMA = 1
+Kind = Literal["number", "string"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Input:
+    """One named column: `number` is float64 with NaN for null, `string` is text or null."""
+
+    name: str
+    kind: Kind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contract:
+    """What a server must know to answer with this model.
+
+    inputs: columns in the order that the engine expects. output: the answer's tensor name.
+    ask: {"from", "key", "at"} of the project. views: feature views as `data.views.to_json` writes them.
+    limits: {"rows": largest request}. sample: {"columns": {name: values}, "scores": values} recorded at training.
+    """
+
+    model: str
+    inputs: Sequence[Input]
+    output: str
+    ask: Mapping[str, str]
+    views: Sequence[Mapping[str, Any]]
+    limits: Mapping[str, int]
+    sample: Mapping[str, Any]
+    schema: int = CONTRACT_SCHEMA
+
+    def to_bytes(self) -> bytes:
+        """Return canonical JSON; sample numbers travel as repr strings."""
+        return canonical_json(asdict(self))
+
+
+def read_contract(data: bytes) -> Contract:
+    """Parse `contract.json`; refuse another schema or shape."""
+    try:
+        raw = json.loads(data)
+        if raw["schema"] != CONTRACT_SCHEMA:
+            raise Damaged(f"contract schema {raw['schema']} is not {CONTRACT_SCHEMA}", fix="upgrade mainspring")
+        raw["inputs"] = tuple(Input(**item) for item in raw["inputs"])
+        return Contract(**raw)
+    except (ValueError, KeyError, TypeError) as error:
+        raise Damaged(f"contract.json cannot be read: {error}", fix="register the model again") from error

@@ -1,0 +1,51 @@
+"""Identifiers: a prediction id names its hour, so its log segment is found without an index.
+
+`p-<yyyymmddhh>-<16 base32>` names a request; row i of it is that plus `.i` (docs/decisions/0007-prediction-ids.md).
+"""
+
+import base64
+import re
+from datetime import UTC, datetime
+
+from mainspring.kernel.errors import InvalidValue
+from mainspring.kernel.times import from_us, to_us
+
+_REQUEST = re.compile(r"p-(\d{10})-([a-z2-7]{16})")
+_ROW = re.compile(r"(p-\d{10}-[a-z2-7]{16})\.(\d{1,7})")
+_NAME = re.compile(r"[a-z][a-z0-9]*(?:[-_][a-z0-9]+)*")
+_MAX_NAME = 63
+
+
+def request_id(logged_at: int, random: bytes) -> str:
+    """Return a request's id from the log time (UTC microseconds) and 10 random bytes."""
+    tail = base64.b32encode(random[:10]).decode("ascii").lower()
+    return f"p-{from_us(logged_at):%Y%m%d%H}-{tail}"
+
+
+def split_prediction_id(text: str) -> tuple[str, int]:
+    """Return (request id, row) of a prediction id; a bare request id means row 0."""
+    if _REQUEST.fullmatch(text):
+        return text, 0
+    found = _ROW.fullmatch(text)
+    if not found:
+        raise InvalidValue(f"{text[:60]!r} is not a prediction id", fix="it reads p-2013050106-abcdefghijklmnop.0")
+    return found[1], int(found[2])
+
+
+def hour_of(prediction_id: str) -> int:
+    """Return the UTC microseconds of the hour in which a prediction was logged."""
+    request, _ = split_prediction_id(prediction_id)
+    try:
+        return to_us(datetime.strptime(request[2:12], "%Y%m%d%H").replace(tzinfo=UTC))
+    except ValueError:
+        raise InvalidValue(f"{prediction_id!r} names no hour", fix="copy the id from the answer") from None
+
+
+def checked_name(text: str, kind: str) -> str:
+    """Return `text` if it may name a project, source, view or environment."""
+    if not isinstance(text, str) or len(text) > _MAX_NAME or not _NAME.fullmatch(text):
+        raise InvalidValue(
+            f"{str(text)[:80]!r} cannot name a {kind}",
+            fix="use lower-case letters, digits, - and _; start with a letter; at most 63 characters",
+        )
+    return text
