@@ -89,9 +89,8 @@ def expected_hash(event: Event) -> str:
 
 def first_break(events: Iterable[Event]) -> str | None:
     """Return what is wrong with the first record that does not hold, or None for a whole chain."""
-    prev, seq = GENESIS, 0
-    for event in events:
-        seq += 1
+    prev = GENESIS
+    for seq, event in enumerate(events, start=1):
         if event.seq != seq:
             return f"event {seq} is missing: found {event.seq} in its place"
         if event.prev != prev:

@@ -21,7 +21,11 @@ class DriftRule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MonitoringPlan:
-    """every: microseconds of a tick. window: microseconds judged, a multiple of `every`. label_delay: until labels count."""
+    """How often to look and how far back.
+
+    every: microseconds of a tick. window: microseconds judged, a multiple of `every`.
+    label_delay: microseconds until labels count as matured.
+    """
 
     every: int
     window: int
@@ -36,7 +40,8 @@ class RetrainPolicy:
 
     when: signals that count. persist: (k, n): k of the last n windows must show the signal.
     cooldown: microseconds between trainings. min_new_labels: labels that matured since the last training.
-    budget: (runs, microseconds) or None. every: fixed schedule in microseconds (0: none); at: fixed times, UTC microseconds.
+    budget: (runs, microseconds) or None. every: a fixed schedule in microseconds (0: none).
+    at: fixed times, UTC microseconds.
     """
 
     when: tuple[Trigger, ...] = ()
