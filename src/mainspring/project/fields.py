@@ -1,0 +1,183 @@
+"""The kinds of value a project file has: durations, percents, names, paths, references. Each is kept as written.
+
+A field either is right or says what is wrong; nothing is converted. `lower` turns the text into numbers.
+"""
+
+import re
+from collections.abc import Callable
+from pathlib import PurePosixPath
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+from mainspring.kernel.errors import MainspringError
+from mainspring.kernel.ids import checked_name
+from mainspring.kernel.times import parse_duration
+from mainspring.project.cron import parse_cron
+
+_COLUMN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_PERCENT = re.compile(r"(\d{1,3}(?:\.\d{1,6})?)%")
+_RATE = re.compile(r"(\d{1,12}) per (\d{1,9}(?:us|ms|s|m|h|d|w))")
+_PERSIST = re.compile(r"(\d{1,3}) of (\d{1,3})")
+_RUNS = re.compile(r"(\d{1,6}) runs? per (\d{1,9}(?:us|ms|s|m|h|d|w))|(\d{1,6}) per (\d{1,9}(?:us|ms|s|m|h|d|w))")
+_FUNCTION = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
+_SECRET_REF = re.compile(r"secret://[a-z][a-z0-9-]*/[A-Za-z0-9_./-]+(#[A-Za-z0-9_.-]+)?")
+_IMAGE = re.compile(r"[a-z0-9]+(?:[._:/-]+[a-z0-9]+)*@sha256:[0-9a-f]{64}")
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
+_DRIVE = re.compile(r"[A-Za-z]:([\\/]|$)")
+_MAX_TEXT = 200
+
+
+class Section(BaseModel):
+    """A part of the project file: strict, frozen, unknown keys refused."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+def mistake(code: str, what: str, fix: str) -> PydanticCustomError:
+    """Return the error that makes a validator report `what` with `fix`."""
+    return PydanticCustomError("project_mistake", "{what}", {"code": code, "what": what, "fix": fix})
+
+
+def shown(value: object) -> str:
+    """Return a short, printable form of a value for a message."""
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def _matching(pattern: re.Pattern[str], noun: str, fix: str) -> Callable[[str], str]:
+    def check(text: str) -> str:
+        if len(text) > _MAX_TEXT or not pattern.fullmatch(text):
+            raise mistake("project.value", f"{shown(text)} is not {noun}", fix)
+        return text
+
+    return check
+
+
+def _told(code: str, check: Callable[[str], object]) -> Callable[[str], str]:
+    """Return a validator that reports the check's own error with `code`."""
+
+    def validate(text: str) -> str:
+        try:
+            check(text)
+        except MainspringError as error:
+            raise mistake(code, error.what, error.fix) from None
+        return text
+
+    return validate
+
+
+def _duration_or_all(text: str) -> object:
+    return text if text == "all" else parse_duration(text)
+
+
+def _percent(text: str) -> str:
+    found = _PERCENT.fullmatch(text)
+    if not found or float(found[1]) > 100:
+        raise mistake("project.value", f"{shown(text)} is not a percentage", "write a number from 0 to 100 and %: 1%")
+    return text
+
+
+def _persist(text: str) -> str:
+    found = _PERSIST.fullmatch(text)
+    if not found or not 1 <= int(found[1]) <= int(found[2]):
+        raise mistake("project.value", f"{shown(text)} is not `k of n`", "write how many windows of how many: 2 of 3")
+    return text
+
+
+def _rate(text: str) -> str:
+    found = _RATE.fullmatch(text)
+    if not found or not int(found[1]):
+        raise mistake("project.value", f"{shown(text)} is not a rate", "write a number per duration: 100000 per 1d")
+    return _told("project.value", lambda whole: parse_duration(whole.split(" per ")[1]))(text)
+
+
+def _runs(text: str) -> str:
+    if not _RUNS.fullmatch(text) or text.startswith("0"):
+        raise mistake("project.value", f"{shown(text)} is not a budget", "write runs per duration: 6 per 30d")
+    return _told("project.value", lambda whole: parse_duration(whole.split(" per ")[1]))(text)
+
+
+def local_path(text: str) -> str:
+    """Return `text` if it is a plain relative path inside the project (symbolic links are checked by `load`)."""
+    inside = "use a path below the project's folder, with forward slashes: data/flights.parquet"
+    if not text or len(text) > 1000 or not text.isprintable():
+        raise mistake("project.path", f"{shown(text)} is not a path", inside)
+    if _DRIVE.match(text) or text.startswith(("/", "\\", "~")):
+        raise mistake("project.path", f"{shown(text)} is absolute or names a home folder", inside)
+    if _SCHEME.match(text):
+        what = f"{shown(text)} is not a local file; other stores cannot be read yet"
+        raise mistake("project.unsupported", what, "copy the table below the project's folder")
+    if "\\" in text or ".." in PurePosixPath(text).parts:
+        raise mistake("project.path", f"{shown(text)} leaves the project", inside)
+    if not text.endswith((".parquet", ".csv")):
+        raise mistake("project.path", f"{shown(text)} is neither .parquet nor .csv", "convert the table to Parquet")
+    return text
+
+
+def _text(pattern: str, description: str, check: Callable[[str], str]) -> Any:  # noqa: ANN401 - an annotation
+    schema = {"type": "string", "pattern": f"^{pattern}$", "description": description}
+    return Annotated[str, AfterValidator(check), WithJsonSchema(schema)]
+
+
+_DURATION = r"[0-9]+(us|ms|s|m|h|d|w)"
+Duration = _text(_DURATION, "a whole number and a unit: 30s, 15m, 6h, 14d", _told("project.value", parse_duration))
+History = _text(rf"(all|{_DURATION})", "a duration, or `all`", _told("project.value", _duration_or_all))
+Percent = _text(r"[0-9.]+%", "a percentage: 1%", _percent)
+Rate = _text(rf"[0-9]+ per {_DURATION}", "a number per duration: 100000 per 1d", _rate)
+Runs = _text(rf"[0-9]+( runs?)? per {_DURATION}", "runs per duration: 6 per 30d", _runs)
+Persist = _text("[0-9]+ of [0-9]+", "k of n windows: 2 of 3", _persist)
+Cron = _text(r"\S+ \S+ \S+ \S+ \S+", "five cron fields: 0 */6 * * *", _told("project.value", parse_cron))
+Name = _text(
+    "[a-z][a-z0-9]*([-_][a-z0-9]+)*", "lower-case letters, digits, - and _; at most 63 characters",
+    _told("project.name", lambda text: checked_name(text, "thing")),
+)  # fmt: skip
+Column = _text(
+    "[A-Za-z_][A-Za-z0-9_]*", "a column name",
+    _matching(_COLUMN, "a column name", "use letters, digits and _; do not start with a digit"),
+)  # fmt: skip
+Function = _text(
+    r"[\w.]+:\w+", "package.module:function",
+    _matching(_FUNCTION, "a function", "write package.module:function, for example flight_delay.train:fit"),
+)  # fmt: skip
+SecretRef = _text(
+    r"secret://\S+", "secret://<provider>/<path>[#field]",
+    _matching(_SECRET_REF, "a secret reference", "write secret://env/NAME or secret://vault/path#field"),
+)  # fmt: skip
+Image = _text(
+    r"\S+@sha256:[0-9a-f]{64}", "an image by digest: registry/name@sha256:...",
+    _matching(_IMAGE, "an image by digest", "write name@sha256:<64 hex>; a tag such as latest can change unseen"),
+)  # fmt: skip
+LocalPath = _text(r"[^/~].*\.(parquet|csv)", "a Parquet or CSV file below the project's folder", local_path)
+Text = Annotated[str, Field(max_length=2000)]
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+Columns = tuple[Column, ...]
+
+
+def _not_yet(_: object) -> object:
+    raise mistake("project.unsupported", "this version has no search yet", "remove it and set `params`")
+
+
+NotYet = Annotated[object, AfterValidator(_not_yet)]
+
+
+def tagged(value: object) -> str:
+    """Return which form of an either-or field `value` has: text, number, list or mapping."""
+    if isinstance(value, str):
+        return "<text>"
+    if isinstance(value, bool):
+        return "<other>"
+    if isinstance(value, int | float):
+        return "<number>"
+    return "<mapping>" if isinstance(value, dict) else "<list>" if isinstance(value, tuple | list) else "<other>"
+
+
+FORM = Discriminator(
+    tagged,
+    custom_error_type="project_form",
+    custom_error_message="has the wrong type",
+)
+TEXT, NUMBER, LIST, MAPPING = Tag("<text>"), Tag("<number>"), Tag("<list>"), Tag("<mapping>")

@@ -1,0 +1,215 @@
+"""The project file as it is written: one model a section, strict, frozen, unknown keys refused.
+
+Values stay as written (`6h` is text); `lower` turns them into the records that the layers take. Every field has a
+description: the JSON schema and docs/project-file.md are made from them.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from mainspring.project.data_models import AskSection, DataSection, Feature, TargetSection
+from mainspring.project.fields import (
+    FORM,
+    MAPPING,
+    NUMBER,
+    TEXT,
+    Column,
+    Columns,
+    Cron,
+    Duration,
+    Function,
+    History,
+    Image,
+    Name,
+    NotYet,
+    Percent,
+    Persist,
+    Rate,
+    Runs,
+    SecretRef,
+    Section,
+    Share,
+    Text,
+)
+from mainspring.project.gate_models import GateEntry
+
+
+class TrainingSection(Section):
+    """How candidates are made."""
+
+    function: Function = Field(description="`package.module:name` of fit(frame, target, params) -> estimator.")
+    window: History = Field(default="all", description="How much history to learn from.")
+    holdout: Duration = Field(description="The newest part of history, kept for judging.")
+    min_rows: int = Field(default=100, ge=1, description="Fewest rows to learn from.")
+    params: dict[Column, str | int | float | bool] = Field(
+        default_factory=dict, description="Parameters passed to the function."
+    )
+    search: NotYet | None = Field(default=None, description="Search of parameters; not available yet.")
+
+
+class AbortSection(Section):
+    """What ends a canary at once."""
+
+    error_rate: Percent = Field(default="1%", description="Share of failed rows tolerated.")
+    latency_p99: Duration | None = Field(default=None, description="Slowest 99th percentile tolerated.")
+    quality: Literal["worse", "ignore"] = Field(
+        default="worse", description="`worse`: abort when matured loss is worse than the champion's on the same rows."
+    )
+
+
+class CanarySection(Section):
+    """How traffic moves to a challenger."""
+
+    steps: tuple[int, ...] = Field(default=(5, 25, 100), description="Percent of traffic at each step; rises to 100.")
+    hold: Duration = Field(default="6h", description="How long each step is watched at least.")
+    min_requests: int = Field(default=500, ge=1, description="Rows a step needs before it may advance.")
+    abort: AbortSection = Field(default_factory=AbortSection, description="What ends the canary at once.")
+
+
+class ReleaseSection(Section):
+    """How a version that passed its gates is released."""
+
+    canary: CanarySection = Field(default_factory=CanarySection, description="How traffic moves to a challenger.")
+
+
+class DriftSection(Section):
+    """When a column counts as drifted."""
+
+    measure: Literal["psi"] = Field(default="psi", description="Distance between reference and window.")
+    above: Annotated[Annotated[Literal["usual"], TEXT] | Annotated[Share, NUMBER], FORM] = Field(
+        default="usual", description="`usual`: more than week-to-week drift inside training; or a fixed distance."
+    )
+    false_discovery: float = Field(default=0.05, gt=0, lt=1, description="False discovery rate over all columns.")
+
+
+class QualitySection(Section):
+    """How realised quality is measured."""
+
+    metric: Literal["log_loss", "brier"] = Field(default="log_loss", description="Loss computed when labels matured.")
+
+
+class MonitoringSection(Section):
+    """What is watched, how often, how far back."""
+
+    every: Duration = Field(default="6h", description="One tick: how often windows are judged.")
+    window: Duration = Field(default="7d", description="Sliding window; a multiple of `every`.")
+    label_delay: Duration = Field(default="12h", description="When labels of a prediction count as matured.")
+    drift: DriftSection = Field(default_factory=DriftSection, description="When a column counts as drifted.")
+    quality: QualitySection = Field(default_factory=QualitySection, description="How realised quality is measured.")
+
+
+class BudgetSection(Section):
+    """What retraining may cost."""
+
+    runs: Runs = Field(description="Most trainings in a period: 6 per 30d.")
+
+
+class RetrainingSection(Section):
+    """When a new candidate is trained without being asked for."""
+
+    when: tuple[Literal["output_drift", "quality"], ...] = Field(
+        default=(), description="Signals that call for a training. Feature drift alone only alerts."
+    )
+    persist: Persist = Field(default="1 of 1", description="In how many of the last windows the signal must show.")
+    cooldown: Duration | None = Field(default=None, description="Least time between two trainings.")
+    min_new_labels: int = Field(default=0, ge=0, description="Labels that must have matured since the last training.")
+    budget: BudgetSection | None = Field(default=None, description="What retraining may cost.")
+    every: Duration | None = Field(default=None, description="Also train on this fixed schedule.")
+
+
+Alert = Literal["quality", "unavailable", "drift", "data_fault", "stale_features", "rollout", "retraining"]
+
+
+class AlertsSection(Section):
+    """Who is told what."""
+
+    page: tuple[Alert, ...] = Field(default=(), description="Alerts that wake somebody.")
+    tell: tuple[Alert, ...] = Field(default=(), description="Alerts that are only told.")
+    to: tuple[SecretRef, ...] = Field(default=(), description="Webhooks, as secret references.")
+
+
+class SigningSection(Section):
+    """Whose signatures a version needs."""
+
+    threshold: int = Field(default=1, ge=1, le=10, description="Trusted signatures that a version needs.")
+
+
+class RetentionSection(Section):
+    """How long records are kept."""
+
+    predictions: Duration = Field(default="184d", description="How long logged predictions are kept.")
+
+
+class SecuritySection(Section):
+    """Signing, budgets and personal data."""
+
+    signing: SigningSection = Field(default_factory=SigningSection, description="Whose signatures a version needs.")
+    query_budget: Rate | None = Field(default=None, description="Most rows one client may ask for in a period.")
+    personal: Columns = Field(default=(), description="Columns that hold personal data.")
+    retention: RetentionSection = Field(default_factory=RetentionSection, description="How long records are kept.")
+
+
+class ReplicaRange(Section):
+    """Bounds of autoscaling."""
+
+    min: int = Field(ge=0, le=10_000, description="Fewest replicas.")
+    max: int = Field(ge=1, le=10_000, description="Most replicas.")
+
+
+Where = Annotated[str, Field(min_length=1, max_length=500, pattern=r"^[A-Za-z0-9_.:/@#?=&%+-]+$")]
+
+
+class StoresSection(Section):
+    """Where an environment keeps its state. Addresses with credentials are secret references."""
+
+    ledger: Where | None = Field(default=None, description="Database of the ledger.")
+    models: Where | None = Field(default=None, description="Store of signed models.")
+    tables: Where | None = Field(default=None, description="Store of snapshots.")
+    online: Where | None = Field(default=None, description="Online feature store.")
+    tracking: Where | None = Field(default=None, description="MLflow server.")
+
+
+class EnvironmentSection(Section):
+    """One place where the model serves."""
+
+    platform: Literal["local", "deployment", "kserve", "rollouts", "seldon"] = Field(
+        default="local", description="What runs the server."
+    )
+    replicas: Annotated[
+        Annotated[Annotated[int, Field(ge=0, le=10_000)], NUMBER] | Annotated[ReplicaRange, MAPPING], FORM
+    ] = Field(default=1, description="Number of servers, or {min, max}.")
+    approvals: int = Field(default=0, ge=0, le=10, description="People who must approve a version before it enters.")
+    scheduler: Literal["cronworkflow", "cronjob"] | None = Field(
+        default=None, description="What runs `watch` on a schedule in the cluster: one of them, never both."
+    )
+    schedule: Cron | None = Field(
+        default=None, description="Cron fields on which `watch` runs; left out: made from monitoring.every."
+    )
+    image: Image | None = Field(default=None, description="Serving image, by digest.")
+    stores: StoresSection = Field(default_factory=StoresSection, description="Where this environment keeps its state.")
+
+
+class ProjectFile(Section):
+    """Every rule of one model's life."""
+
+    version: Literal[1] = Field(description="Version of this format: 1.")
+    project: Name = Field(description="Name of the project and of its model.")
+    description: Text = Field(default="", description="The question that the model answers, in a sentence.")
+    owner: Text = Field(default="", description="Who answers for the model.")
+    data: DataSection = Field(description="Where data comes from and what it must look like.")
+    ask: AskSection = Field(description="The question: about which key, at which time.")
+    features: dict[Name, Feature] = Field(
+        min_length=1, description="What the model may know when it is asked, by name."
+    )
+    target: TargetSection = Field(description="What the model predicts.")
+    training: TrainingSection = Field(description="How candidates are made.")
+    gates: tuple[GateEntry, ...] = Field(default=(), description="What a candidate must show before it is released.")
+    release: ReleaseSection = Field(default_factory=ReleaseSection, description="How a passed version is released.")
+    monitoring: MonitoringSection = Field(default_factory=MonitoringSection, description="What is watched.")
+    retraining: RetrainingSection = Field(default_factory=RetrainingSection, description="When to train again.")
+    alerts: AlertsSection = Field(default_factory=AlertsSection, description="Who is told what.")
+    security: SecuritySection = Field(default_factory=SecuritySection, description="Signing, budgets, personal data.")
+    environments: dict[Name, EnvironmentSection] = Field(
+        default_factory=lambda: {"local": EnvironmentSection()}, description="Where the model serves, by name."
+    )

@@ -1,0 +1,74 @@
+"""A project as the layers take it: plain frozen records, all text turned into numbers."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from mainspring.data.views import Definitions
+from mainspring.deliver.gates import Gate
+from mainspring.deliver.rollout import RolloutPlan
+from mainspring.develop.runs import TrainingPlan
+from mainspring.observe.plans import MonitoringPlan, RetrainPolicy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alerts:
+    """Who is told what. to: secret references of webhooks."""
+
+    page: tuple[str, ...] = ()
+    tell: tuple[str, ...] = ()
+    to: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Security:
+    """Signing, budgets, personal data.
+
+    threshold: trusted signatures a version needs. query_budget: (rows, microseconds) for a client, or None.
+    personal: columns with personal data. keep_predictions: microseconds.
+    """
+
+    threshold: int
+    query_budget: tuple[int, int] | None
+    personal: tuple[str, ...]
+    keep_predictions: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Environment:
+    """One place where the model serves.
+
+    replicas: (fewest, most). approvals: people. scheduler: "", `cronworkflow` or `cronjob`. schedule: cron fields of
+    `watch`. image: by digest, or "". stores: address of each store that is not local.
+    """
+
+    name: str
+    platform: str
+    replicas: tuple[int, int]
+    approvals: int
+    scheduler: str
+    schedule: str
+    image: str
+    stores: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything that a project file decides.
+
+    expectations: source -> what data/expectations.py judges by.
+    """
+
+    name: str
+    description: str
+    owner: str
+    definitions: Definitions
+    expectations: Any
+    training: TrainingPlan
+    gates: tuple[Gate, ...]
+    rollout: RolloutPlan
+    monitoring: MonitoringPlan
+    retraining: RetrainPolicy
+    alerts: Alerts
+    security: Security
+    environments: Mapping[str, Environment]
