@@ -12,6 +12,8 @@ from mainspring.stats.columns import Columns
 
 ASK_VIEW = "ask"
 """The name under which `stream` gives the ask's own rows; no view may be called so."""
+KEY_JOINT = "\x1f"
+"""Joins the texts of a key of several columns."""
 NEVER = -(2**63)
 """Before every time: the watermark of a view of which nothing was written."""
 ALWAYS = -(2**62)

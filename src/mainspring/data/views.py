@@ -3,15 +3,23 @@
 Declared, never pickled: one definition serves training, serving and replay. `to_json` writes them into a model's
 signed contract; `digest_of(to_json(d))` identifies them.
 
+A row is identified by its key and event time; further rows of the same identity are *corrections*. A value is known
+from its known time, a derived value when its last input is, and nothing is seen before its event time.
+
 Words: an *ask* is one question (a key at a time); a *row view* reads one row as of the ask; a *window view*
 aggregates the rows of [t - window, t) as they were known at the last refresh point up to the ask.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-ColumnType = Literal["number", "string", "time", "bool"]
+from mainspring.data.aggregates import Aggregate, read_aggregate
+from mainspring.data.expressions import ColumnType as ColumnType
+from mainspring.data.expressions import Expression, infer, parse
+
+Types = Mapping[str, Mapping[str, ColumnType]]
+"""Source name -> column -> type."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,8 +48,22 @@ class Source:
             elif column in columns or column == time_column:
                 return time_column
         if column in (self.key, self.event_time):
-            return self.event_time
+            return self.row_known_column()
         return others
+
+    def row_known_column(self) -> str:
+        """Return the time column from which a row is known to exist: its event time if anything is known then."""
+        times = tuple(time_column for time_column, _ in self.known)
+        return self.event_time if not times or self.event_time in times else times[0]
+
+    def known_columns(self, columns: Iterable[str]) -> tuple[str, ...]:
+        """Return the time columns, other than the event time, that must have passed for `columns` to be known."""
+        times = {self.row_known_column(), *(self.known_column(column) for column in columns)}
+        return tuple(sorted(times - {"", self.event_time}))
+
+    def is_early(self, column: str) -> bool:
+        """Tell whether an ask of this source knows `column`: the key, the event time and what is known by then."""
+        return column in (self.key, self.event_time) or self.known_column(column) in ("", self.event_time)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,9 +137,59 @@ class Definitions:
         """Return the view called `name`."""
         return next(view for view in self.views if view.name == name)
 
+    def target_expression(self, source: str) -> tuple[str, Expression] | None:
+        """Return the target's name and expression if it is of `source`: what an aggregate there may name."""
+        return (self.target.name, parse(self.target.expression)) if self.target.source == source else None
+
+    def aggregates(self, view: WindowView) -> tuple[Aggregate, ...]:
+        """Return the aggregates of `view`, read."""
+        target = self.target_expression(view.source)
+        return tuple(read_aggregate(name, text, target) for name, text in view.aggregates)
+
+    def features(self, types: Types) -> tuple[tuple[str, Literal["number", "string"]], ...]:
+        """Return (name, kind) of every feature; a bool is a number. The definitions must have been checked."""
+        return tuple(
+            (f"{view.name}.{column}", self._kind(view, column, types))
+            for view in self.views
+            for column in columns_of(view)
+        )
+
+    def _kind(self, view: View, column: str, types: Types) -> Literal["number", "string"]:
+        if isinstance(view, WindowView):
+            return "number"
+        derived = dict(view.derive)
+        here = readable(self, view, types)
+        found = infer(parse(derived[column]), here) if column in derived else here[column]
+        return "string" if found == "string" else "number"
+
+    def ask_columns(self) -> tuple[str, ...]:
+        """Return the early columns of the ask's row that the views read, sorted."""
+        found: set[str] = set()
+        for view in self.views:
+            found.update(view.by)
+            if isinstance(view, RowView):
+                read = [parse(text) for _, text in view.derive]
+                found.update(name for expression in read for name in expression.ask_columns)
+                if not view.by:
+                    found.update(view.columns, (name for expression in read for name in expression.row_columns))
+        return tuple(sorted(found))
+
     def feature_names(self) -> tuple[str, ...]:
         """Return `<view>.<column>` in declared order."""
         return tuple(f"{view.name}.{column}" for view in self.views for column in columns_of(view))
+
+
+def readable(definitions: Definitions, view: RowView, types: Types) -> dict[str, ColumnType]:
+    """Return what a row view's expressions may read: its source's columns, and `ask.<column>` for early ones."""
+    ask_source = definitions.source(definitions.ask.source)
+    early = {f"ask.{name}": kind for name, kind in types[ask_source.name].items() if ask_source.is_early(name)}
+    return {**types[view.source], **early}
+
+
+def row_columns(view: RowView) -> tuple[str, ...]:
+    """Return the columns of its own source that a row view reads, its keys included, sorted."""
+    read = (name for _, text in view.derive for name in parse(text).row_columns)
+    return tuple(sorted({*view.by, *view.columns, *read}))
 
 
 def columns_of(view: View) -> tuple[str, ...]:
