@@ -1,0 +1,1 @@
+"""Files on local disk: stores, models, keys and the prediction log."""

@@ -1,0 +1,1 @@
+"""The inference server over HTTP, as a client sees it."""

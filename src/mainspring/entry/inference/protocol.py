@@ -1,0 +1,95 @@
+"""Connection limits that the HTTP library lacks: size and time of the head, time of the body, time to read an answer.
+
+One sweep a second looks at every connection, so a request itself pays for a few attribute writes only.
+"""
+
+import asyncio
+import time
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+HEAD_LIMIT = 65_536
+HEAD_S, BODY_S, WRITE_S = 10.0, 30.0, 30.0
+_REFUSED = b"HTTP/1.1 %d %s\r\ncontent-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n%s"
+_TOO_LARGE = (
+    431,
+    b"Request Header Fields Too Large",
+    b'{"error":"the request head is too large","code":"request.head"}',
+)
+_TOO_SLOW = (408, b"Request Timeout", b'{"error":"the request did not arrive in time","code":"request.timeout"}')
+_NOT_HTTP = (400, b"Bad Request", b'{"error":"not an HTTP/1.1 request","code":"request.http"}')
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """uvicorn's protocol with a bounded head and deadlines.
+
+    waiting_since: when the first byte of an unfinished request came (monotonic seconds), or 0 between requests.
+    """
+
+    waiting_since = 0.0
+    _head_size = 0
+    _in_body = False
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Start the head's deadline with the connection."""
+        super().connection_made(transport)
+        self.waiting_since = time.monotonic()
+
+    def data_received(self, data: bytes) -> None:
+        """Count head bytes before the parser keeps them."""
+        if not self._in_body:
+            if self._head_size == 0:
+                self.waiting_since = time.monotonic()
+            self._head_size += len(data)
+        super().data_received(data)
+        if not self._in_body and self._head_size > HEAD_LIMIT:
+            self.refuse(_TOO_LARGE)
+
+    def on_headers_complete(self) -> None:
+        """Refuse a large head; start the body's deadline."""
+        if sum(len(name) + len(value) for name, value in self.headers) + len(self.url) > HEAD_LIMIT:
+            self.refuse(_TOO_LARGE)
+            raise ValueError("head too large")  # stops the parser; nobody above sees it
+        self._in_body, self._head_size = True, 0
+        self.waiting_since = time.monotonic()
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """End the deadlines: the answer's time is the server's own."""
+        self._in_body, self.waiting_since = False, 0.0
+        super().on_message_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what is not HTTP in the same form as every other refusal."""
+        self.refuse(_NOT_HTTP)
+
+    def refuse(self, how: tuple[int, bytes, bytes]) -> None:
+        """Answer if nothing was answered yet, and close."""
+        if not self.transport.is_closing():
+            if self.cycle is None or not self.cycle.response_started or self.cycle.response_complete:
+                status, phrase, body = how
+                self.transport.write(_REFUSED % (status, phrase, len(body), body))
+            self.transport.close()
+
+    def sweep(self, now: float) -> None:
+        """Close what is too slow; `now` is monotonic seconds."""
+        if self.flow is not None and self.flow.write_paused:
+            self.paused_since = getattr(self, "paused_since", 0.0) or now
+            if now - self.paused_since > WRITE_S:
+                self.transport.abort()
+            return
+        self.paused_since = 0.0
+        limit = BODY_S if self._in_body else HEAD_S
+        if self.waiting_since and now - self.waiting_since > limit:
+            self.refuse(_TOO_SLOW)
+
+
+async def sweep_forever(connections: set[Any], every_s: float = 1.0) -> None:
+    """Sweep the server's connections until cancelled."""
+    while True:
+        await asyncio.sleep(every_s)
+        now = time.monotonic()
+        for connection in list(connections):
+            if isinstance(connection, BoundedProtocol):
+                connection.sweep(now)

@@ -1,0 +1,120 @@
+"""What a client is told when there is no answer: a stable code, an HTTP status, what and fix.
+
+The status numbers are HTTP's because every protocol maps from them (gRPC has a table of its own); nothing here
+imports a web framework.
+"""
+
+from typing import ClassVar
+
+from mainspring.kernel.errors import MainspringError
+
+_SHOWN = 80
+
+
+def shown(value: object) -> str:
+    """Return a client's value for an error text: quoted, escaped and cut, so that it cannot carry markup far."""
+    text = ascii(value if isinstance(value, str) else str(value))
+    return text if len(text) <= _SHOWN else text[:_SHOWN] + "..."
+
+
+class RequestRefused(MainspringError):
+    """A request that gets no answer."""
+
+    code = "request"
+    status: ClassVar[int] = 400
+
+
+class BadBody(RequestRefused):
+    """The body is not one JSON document of the protocol's shape, or its framing is wrong."""
+
+    code = "request.body"
+
+
+class BadTensor(RequestRefused):
+    """A tensor's name, datatype, shape or data does not hold."""
+
+    code = "request.tensor"
+
+
+class BadInput(RequestRefused):
+    """An input is missing, unknown or of the wrong kind for the model."""
+
+    code = "request.input"
+
+
+class BadParameter(RequestRefused):
+    """A request parameter or header is unknown or has a wrong value."""
+
+    code = "request.parameter"
+
+
+class TooLarge(RequestRefused):
+    """The body or the number of rows is above the limit."""
+
+    code = "request.too_large"
+    status = 413
+
+
+class WrongMedia(RequestRefused):
+    """The content type or encoding is not one that the server reads."""
+
+    code = "request.media"
+    status = 415
+
+
+class TooSlow(RequestRefused):
+    """The body did not arrive in time."""
+
+    code = "request.timeout"
+    status = 408
+
+
+class UnknownModel(RequestRefused):
+    """No such model or version is served here."""
+
+    code = "model.unknown"
+    status = 404
+
+
+class UnknownRoute(RequestRefused):
+    """No such path on this port."""
+
+    code = "route.unknown"
+    status = 404
+
+
+class WrongMethod(RequestRefused):
+    """The path does not take this method."""
+
+    code = "route.method"
+    status = 405
+
+
+class Forbidden(RequestRefused):
+    """The request came from a web page or another machine."""
+
+    code = "route.forbidden"
+    status = 403
+
+
+class NotReady(RequestRefused):
+    """No verified model is loaded yet, or the server is leaving."""
+
+    code = "server.not_ready"
+    exit_code = 75
+    status = 503
+
+
+class ModelFailed(RequestRefused):
+    """The champion gave an error or a number that is not finite."""
+
+    code = "model.failed"
+    exit_code = 1
+    status = 500
+
+
+class ModelRefused(MainspringError):
+    """A model may not serve: its sample scores differ, its contract clashes or its engine fails."""
+
+    code = "model.refused"
+    exit_code = 3

@@ -1,0 +1,249 @@
+"""The data plane: a question in, an answer out, the same for every protocol.
+
+Order: route -> assemble by the version's contract -> engine -> log. During a rollout both versions score every row (the
+paired comparison needs it) and the weight says only whose score the client is given. A challenger that fails, is
+late or answers NaN is answered for by the champion and counted. Runs on one thread; `swap` replaces everything at once.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mainspring.kernel.contract import Contract
+from mainspring.kernel.errors import MainspringError
+from mainspring.kernel.ids import request_id
+from mainspring.kernel.records import LoggedRequest
+from mainspring.kernel.times import Clock
+from mainspring.serve.counters import Counters
+from mainspring.serve.errors import BadInput, ModelFailed, NotReady, TooLarge, UnknownModel, shown
+from mainspring.serve.ports import Assemble, LogSink
+from mainspring.serve.questions import Answer, Question
+from mainspring.serve.router import AbortRule, Override, allowed_weight, chosen_rows
+from mainspring.serve.tensors import as_number, as_text
+from mainspring.serve.versions import Serving, Version
+from mainspring.stats.columns import Columns, Floats
+
+ASK_PREFIX = "ask."
+_ENGINE_ERRORS = (ArithmeticError, LookupError, TypeError, ValueError, RuntimeError, OSError, MainspringError)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlaneRules:
+    """Limits of the data plane.
+
+    max_rows: largest request, if the contract says no less. late_us: a challenger that takes longer (microseconds) has
+    failed. abort: when the router stops asking a challenger by itself.
+    """
+
+    max_rows: int = 100_000
+    late_us: int = 250_000
+    abort: AbortRule = field(default_factory=AbortRule)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Scored:
+    features: Columns
+    scores: dict[str, Floats]
+    errors: dict[str, str]
+
+
+class Plane:
+    """Answers questions with the versions it was last given.
+
+    random: gives n random bytes for prediction ids. assemble: fills features in entity mode, or None.
+    """
+
+    def __init__(
+        self, *, log: LogSink, clock: Clock, random: Callable[[int], bytes], assemble: Assemble | None = None,
+        rules: PlaneRules = PlaneRules(),
+    ) -> None:  # fmt: skip
+        self.clock, self.log, self.rules = clock, log, rules
+        self.counters = Counters()
+        self.override = Override(rules.abort)
+        self._random, self._assemble = random, assemble
+        self._serving: Serving | None = None
+
+    @property
+    def serving(self) -> Serving | None:
+        """Return what is loaded now, or None before the first good release."""
+        return self._serving
+
+    @property
+    def weight(self) -> float:
+        """Return the percent of rows that the challenger answers now, after the router's own abort."""
+        serving = self._serving
+        return 0.0 if serving is None else allowed_weight(serving.routing, self.override.aborted)
+
+    def swap(self, serving: Serving) -> None:
+        """Serve other versions or weights from the next request on."""
+        self.override.follow(serving.routing.commit)
+        self._serving = serving
+
+    def loaded(self, model: str, version: int | None = None) -> Serving:
+        """Return what serves `model`; raise `NotReady` or `UnknownModel`."""
+        serving = self._serving
+        if serving is None:
+            raise NotReady("no model is loaded", fix="promote a version, then try again")
+        known = {item.number for item in serving.versions()}
+        if serving.routing.model != model or (version is not None and version not in known):
+            raise UnknownModel("no such model or version is served here", fix="see GET /v2 for what is")
+        return serving
+
+    def answer(self, question: Question, serving: Serving, version: int | None = None) -> tuple[Answer, LoggedRequest]:
+        """Return the answer and the record to log (its `took_us` still 0), or raise a `RequestRefused`.
+
+        version: the champion's number to be answered by it alone. A challenger takes traffic only by its weight.
+        """
+        if question.rows > serving.max_rows:
+            raise TooLarge(f"{question.rows} rows", fix=f"send at most {serving.max_rows} rows a request")
+        if version is not None and version != serving.champion.number:
+            raise UnknownModel("a challenger takes traffic only by its weight", fix="leave the version out of the path")
+        now = self.clock.now()
+        asked_at = question.asked_at
+        if asked_at is None:
+            asked_at = np.full(question.rows, now, dtype=np.int64)
+        scored = self._score(question, serving, asked_at)
+        name = request_id(now, self._random(10))
+        weight = 0.0 if version is not None else self.weight
+        served = self._served(question, serving, scored, weight, name)
+        return _replied(serving, scored, served, name), _record(
+            question, serving, scored, served, (name, now, asked_at)
+        )
+
+    def finish(self, record: LoggedRequest, started_ns: int) -> None:
+        """Count an answered request and log its record; `started_ns`: `time.perf_counter_ns` at its start."""
+        record.took_us = (time.perf_counter_ns() - started_ns) // 1_000
+        self.counters.answered(record.took_us)
+        self.counters.rows += len(record.keys)
+        self.log.put(record)
+
+    def _score(self, question: Question, serving: Serving, asked_at: NDArray[np.int64]) -> _Scored:
+        features = self._features(question, serving, serving.champion, asked_at)
+        champion = serving.champion
+        try:
+            scores = {champion.digest: champion.score(features)}
+        except _ENGINE_ERRORS as error:
+            raise ModelFailed(f"the model failed: {type(error).__name__}", fix="see the server's log") from error
+        if not np.isfinite(scores[champion.digest]).all():
+            raise ModelFailed("the model gave a number that is not finite", fix="see the server's log")
+        errors: dict[str, str] = {}
+        challenger = serving.challenger
+        if challenger is not None and challenger.digest != champion.digest and not self.override.aborted:
+            self._score_challenger(
+                question, serving, asked_at, _Scored(features=features, scores=scores, errors=errors)
+            )
+        return _Scored(features=features, scores=scores, errors=errors)
+
+    def _score_challenger(
+        self, question: Question, serving: Serving, asked_at: NDArray[np.int64], scored: _Scored
+    ) -> None:
+        challenger, failure = serving.challenger, ""
+        if challenger is None:
+            return
+        started = time.perf_counter_ns()
+        try:
+            features = scored.features
+            if not question.tensors and challenger.contract.views != serving.champion.contract.views:
+                features = self._features(question, serving, challenger, asked_at)
+                scored.features.update({name: v for name, v in features.items() if name not in scored.features})
+            scores = challenger.score(features)
+            if (time.perf_counter_ns() - started) // 1_000 > self.rules.late_us:
+                failure = "late"
+            elif not np.isfinite(scores).all():
+                failure = "not_finite"
+            scored.scores[challenger.digest] = scores
+        except _ENGINE_ERRORS:
+            failure = "error"
+        self.counters.challenger_requests += 1
+        self.override.saw(failure)
+        if failure:
+            self.counters.challenger_failures[failure] += 1
+            scored.errors[challenger.digest] = failure
+
+    def _features(self, question: Question, serving: Serving, version: Version, asked_at: NDArray[np.int64]) -> Columns:
+        tensors = question.tensors
+        if tensors and not all(name.startswith(ASK_PREFIX) for name in tensors):
+            return _columns(question, serving)
+        if not question.keys:
+            raise BadInput("neither features nor keys were sent", fix="send every input, or the tensor @key")
+        if self._assemble is None:
+            raise BadInput("this server has no online store", fix="send every input of the model")
+        request = {name.removeprefix(ASK_PREFIX): tensor.values for name, tensor in tensors.items()}
+        return _assembled(self._assemble, version.contract, request, question.keys, asked_at)
+
+    def _served(
+        self, question: Question, serving: Serving, scored: _Scored, weight: float, name: str
+    ) -> NDArray[np.uint8]:
+        """Return 1 for the rows whose client is given the challenger's score, else 0."""
+        challenger = serving.challenger
+        if challenger is None or weight <= 0 or challenger.digest == serving.champion.digest:
+            return np.zeros(question.rows, dtype=np.uint8)
+        keys = question.keys or [""] * question.rows
+        wanted = chosen_rows(serving.routing, weight, [key or f"{name}.{row}" for row, key in enumerate(keys)])
+        scores = scored.scores.get(challenger.digest)
+        if scores is None or scored.errors.get(challenger.digest) == "late":
+            self.counters.fallback_rows += int(wanted.sum())
+            return np.zeros(question.rows, dtype=np.uint8)
+        usable = np.isfinite(scores)
+        self.counters.fallback_rows += int((wanted & ~usable).sum())
+        return (wanted & usable).astype(np.uint8)
+
+
+def _assembled(
+    assemble: Assemble, contract: Contract, request: Columns, keys: list[str], asked_at: NDArray[np.int64]
+) -> Columns:
+    try:
+        columns = assemble(contract, request, keys, asked_at)
+    except (MainspringError, LookupError, ValueError) as error:
+        what = error.what if isinstance(error, MainspringError) else type(error).__name__
+        raise BadInput(f"features could not be assembled: {what[:200]}", fix="send every input of the model") from error
+    missing = [item.name for item in contract.inputs if item.name not in columns]
+    if missing:
+        raise BadInput(f"the online store has no {missing[0]!r}", fix="run features materialise, or send every input")
+    return columns
+
+
+def _columns(question: Question, serving: Serving) -> Columns:
+    inputs, tensors = serving.inputs, question.tensors
+    if tensors.keys() != inputs.keys():
+        unknown = sorted(tensors.keys() - inputs.keys())
+        if unknown:
+            raise BadInput(f"unknown input {shown(unknown[0])}", fix="see the model's metadata for its inputs")
+        missing = sorted(inputs.keys() - tensors.keys())
+        raise BadInput(
+            f"input {missing[0]!r} is missing ({len(missing)} in all)", fix="send every input, null if missing"
+        )
+    return {
+        name: as_number(tensors[name]) if kind == "number" else as_text(tensors[name]) for name, kind in inputs.items()
+    }
+
+
+def _replied(serving: Serving, scored: _Scored, served: NDArray[np.uint8], name: str) -> Answer:
+    champion, challenger = serving.champion, serving.challenger
+    scores, versions = scored.scores[champion.digest], [champion.number] * len(served)
+    if challenger is not None and served.any():
+        scores = np.where(served == 1, scored.scores[challenger.digest], scores)
+        versions = np.where(served == 1, challenger.number, champion.number).tolist()
+    return Answer(
+        request_id=name, model=serving.routing.model, output=champion.contract.output, release=serving.routing.commit,
+        scores=scores, versions=versions,
+    )  # fmt: skip
+
+
+def _record(
+    question: Question, serving: Serving, scored: _Scored, served: NDArray[np.uint8],
+    named: tuple[str, int, NDArray[np.int64]],
+) -> LoggedRequest:  # fmt: skip
+    name, now, asked_at = named
+    features = scored.features
+    return LoggedRequest(
+        request_id=name, logged_at=now, took_us=0, release=serving.routing.commit,
+        keys=question.keys or [""] * question.rows, asked_at=asked_at.astype("<i8", copy=False).tobytes(),
+        numbers={n: v.astype("<f8", copy=False).tobytes() for n, v in features.items() if v.dtype != object},
+        strings={n: v.tolist() for n, v in features.items() if v.dtype == object},
+        versions=list(scored.scores), served=served.tobytes(), errors=scored.errors,
+        scores={digest: values.astype("<f8", copy=False).tobytes() for digest, values in scored.scores.items()},
+    )  # fmt: skip

@@ -1,0 +1,123 @@
+"""What the server needs from outside: engines, verified models, the present release, features and a log.
+
+`serve` opens no ledger and imports no other layer, so it has its own small words: `Routing` is the release file as
+committed, reduced to what a router must know.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mainspring.kernel.contract import Contract
+from mainspring.kernel.errors import InvalidValue
+from mainspring.kernel.records import LoggedRequest
+from mainspring.stats.columns import Columns, Floats
+
+Mode = Literal["canary", "shadow", "ab"]
+_ALL = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Served:
+    """A version by its label and its identity (the digest of its signed manifest)."""
+
+    version: int
+    digest: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Challenger:
+    """A version on trial. weight: percent of rows it may answer, 0 to 100; `shadow` answers none whatever it says."""
+
+    version: int
+    digest: str
+    weight: float
+    mode: Mode = "canary"
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.weight <= _ALL:  # also refuses NaN
+            raise InvalidValue(f"weight {self.weight} is not a percentage", fix="use 0 to 100")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Routing:
+    """Who answers, as one commit of the release file says.
+
+    model: the model's name in URLs. commit: the git commit, or "". rollout_id: equal for all weight steps of one
+    rollout, so that a row stays with its version while the weight grows; use `rollout_id_of` where there is none.
+    """
+
+    model: str
+    commit: str
+    champion: Served
+    challenger: Challenger | None = None
+    rollout_id: str = ""
+
+
+def rollout_id_of(champion: str, challenger: str) -> str:
+    """Return the rollout id of two digests: the same for every weight step between them."""
+    return f"{champion}>{challenger}"
+
+
+class Engine(Protocol):
+    """Scores rows: numbers as float64 (NaN null), strings as objects; returns one float64 a row."""
+
+    def __call__(self, columns: Columns, /) -> Floats:
+        """Return P(positive) for every row; the inputs are not changed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadedModel:
+    """A verified model: its contract and an engine ready to score."""
+
+    contract: Contract
+    engine: Engine
+
+
+class Models(Protocol):
+    """Opens models by digest; every open verifies digest and signature before a byte is parsed."""
+
+    def open(self, digest: str) -> LoadedModel:
+        """Return the model, or raise a `MainspringError` that says why not."""
+
+
+class Releases(Protocol):
+    """Reads the release of this server's environment as committed, never the work tree."""
+
+    def current(self) -> Routing | None:
+        """Return the present routing, or None before the first release. Called twice a second: keep it cheap."""
+
+
+class Assemble(Protocol):
+    """Fills features for entity requests; `flows.assemble` makes one."""
+
+    def __call__(
+        self, contract: Contract, request: Columns, keys: Sequence[str], asked_at: NDArray[np.int64]
+    ) -> Columns:
+        """Return every input of `contract` for the keys, as of `asked_at` (UTC microseconds).
+
+        request: columns of the ask's own row that the client sent as `ask.<column>`; often empty.
+        """
+
+
+class LogSink(Protocol):
+    """Takes what was answered; never blocks."""
+
+    def put(self, record: LoggedRequest, /) -> bool:
+        """Return False when the record was dropped (and counted)."""
+
+
+class LogWriter(Protocol):
+    """Writes records durably; called by one thread. `adapters.files.logs` is one."""
+
+    def append(self, records: Sequence[LoggedRequest]) -> int:
+        """Append the records, and return how many frames were written."""
+
+    def sync(self) -> None:
+        """Return when everything appended is on disk."""
+
+    def close(self) -> None:
+        """Finish and release the segment."""

@@ -1,0 +1,87 @@
+"""Write Open Inference Protocol (V2) documents: infer answers, metadata, errors. Pure; always strict JSON."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from mainspring.kernel.contract import Contract
+from mainspring.serve.errors import BadInput, RequestRefused, shown
+from mainspring.serve.questions import Answer, Question
+from mainspring.serve.tensors import to_bytes
+
+_encoder = msgspec.json.Encoder()
+
+
+def encode(question: Question, answer: Answer) -> tuple[bytes, int | None]:
+    """Return (body, header length); the length is None for plain JSON.
+
+    `parameters.prediction_ids` and `parameters.versions` have one value a row. `model_version` is the version of every
+    row, or of the first row where two versions shared the request.
+    """
+    rows = len(answer.versions)
+    output: dict[str, Any] = {"name": answer.output, "datatype": "FP64", "shape": [rows]}
+    document: dict[str, Any] = {
+        "model_name": answer.model,
+        "model_version": str(answer.versions[0]),
+        "parameters": {
+            "prediction_ids": [f"{answer.request_id}.{row}" for row in range(rows)],
+            "versions": answer.versions,
+        },
+        "outputs": [output],
+    }
+    if question.id:
+        document["id"] = question.id
+    if not question.binary:
+        output["data"] = answer.scores.tolist()
+        return _encoder.encode(document), None
+    raw = to_bytes(answer.scores)
+    output["parameters"] = {"binary_data_size": len(raw)}
+    head = _encoder.encode(document)
+    return head + raw, len(head)
+
+
+def unknown_output(asked: Sequence[str], output: str) -> RequestRefused:
+    """Return the refusal of an output that the model does not have."""
+    name = next(name for name in asked if name != output)
+    return BadInput(f"output {shown(name)} is unknown", fix=f"ask for {output!r} or leave outputs out")
+
+
+def model_metadata(contract: Contract, versions: Sequence[int]) -> dict[str, Any]:
+    """Return the V2 model metadata document."""
+    datatypes = {"number": "FP64", "string": "BYTES"}
+    return {
+        "name": contract.model,
+        "versions": [str(version) for version in versions],
+        "platform": "onnx_onnxv1",
+        "inputs": [{"name": i.name, "datatype": datatypes[i.kind], "shape": [-1]} for i in contract.inputs],
+        "outputs": [{"name": contract.output, "datatype": "FP64", "shape": [-1]}],
+    }
+
+
+def error_document(error: RequestRefused) -> dict[str, str]:
+    """Return the V2 error document; `error` is the protocol's, `code` and `fix` are ours."""
+    return {"error": error.what, "code": error.code, "fix": error.fix}
+
+
+def infer_request(tensors: dict[str, "np.ndarray[Any, Any]"], *, binary_output: bool = True) -> tuple[bytes, int]:
+    """Return (body, header length) of a binary request: float64, int64 or object columns of one length.
+
+    Missing strings travel as the input parameter `nulls`.
+    """
+    inputs, parts = [], []
+    for name, values in tensors.items():
+        raw = to_bytes(values)
+        parameters: dict[str, Any] = {"binary_data_size": len(raw)}
+        if values.dtype == object and (nulls := [row for row, value in enumerate(values) if value is None]):
+            parameters["nulls"] = nulls
+        inputs.append({
+            "name": name, "shape": [len(values)], "datatype": _DATATYPES[values.dtype.kind], "parameters": parameters,
+        })  # fmt: skip
+        parts.append(raw)
+    head = _encoder.encode({"inputs": inputs, "parameters": {"binary_data_output": binary_output}})
+    return b"".join((head, *parts)), len(head)
+
+
+_DATATYPES = {"f": "FP64", "i": "INT64", "O": "BYTES"}

@@ -1,0 +1,80 @@
+"""Decide which rows the challenger may answer: sticky by ask key, stable over weight steps. Pure.
+
+A row's place in [0, 1) is a keyed BLAKE2b of (rollout id, ask key), so it does not move while the weight grows: rows
+that the challenger answered at 5 % are among those it answers at 25 %. A row without a key uses its prediction id.
+"""
+
+import hashlib
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mainspring.serve.ports import Routing
+
+_PLACES = 10_000
+_PERCENT = _PLACES // 100
+
+
+def places(keys: Sequence[str], rollout_id: str) -> NDArray[np.uint64]:
+    """Return each key's place in 0..9,999 within a rollout; the same on every machine and in every process."""
+    start = hashlib.blake2b(rollout_id.encode("utf-8") + b"\x00", digest_size=8)
+    digests = []
+    for key in keys:
+        one = start.copy()
+        one.update(key.encode("utf-8"))
+        digests.append(one.digest())
+    found: NDArray[np.uint64] = np.frombuffer(b"".join(digests), dtype=">u8") % np.uint64(_PLACES)
+    return found
+
+
+def allowed_weight(routing: Routing, aborted: bool) -> float:
+    """Return the percent of rows that the challenger may answer: never more than the file says, 0 once aborted."""
+    challenger = routing.challenger
+    if challenger is None or aborted or challenger.mode == "shadow":
+        return 0.0
+    return challenger.weight
+
+
+def chosen_rows(routing: Routing, weight: float, keys: Sequence[str]) -> NDArray[np.bool_]:
+    """Tell which rows the challenger answers at `weight` percent; `keys` is the routing key a row."""
+    if weight <= 0:
+        return np.zeros(len(keys), dtype=np.bool_)
+    return places(keys, routing.rollout_id) < np.uint64(round(weight * _PERCENT))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AbortRule:
+    """When the router stops asking a challenger by itself: `failures` failed requests among the last `of`."""
+
+    failures: int = 5
+    of: int = 100
+
+
+class Override:
+    """The router's own abort: it holds until the next release commit and can only lower the weight."""
+
+    def __init__(self, rule: AbortRule) -> None:
+        self._rule = rule
+        self._commit = ""
+        self._recent: deque[bool] = deque(maxlen=rule.of)
+        self.reason = ""
+
+    @property
+    def aborted(self) -> bool:
+        """Tell whether the challenger of the present commit is aborted."""
+        return bool(self.reason)
+
+    def follow(self, commit: str) -> None:
+        """Start afresh when the release commit changed."""
+        if commit != self._commit:
+            self._commit, self.reason = commit, ""
+            self._recent.clear()
+
+    def saw(self, failure: str) -> None:
+        """Count one request that asked the challenger; `failure` is "" or a short reason."""
+        self._recent.append(bool(failure))
+        if failure and not self.reason and sum(self._recent) >= self._rule.failures:
+            self.reason = f"{sum(self._recent)} of the last {len(self._recent)} requests failed: {failure}"

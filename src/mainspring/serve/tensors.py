@@ -1,0 +1,198 @@
+"""Tensors as the Open Inference Protocol names them, between wire bytes and plain columns. Pure.
+
+A tabular model takes one named tensor per feature, shape [n] or [n, 1].
+"""
+
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mainspring.serve.errors import BadInput, BadTensor, shown
+from mainspring.stats.columns import Array
+
+NUMBERS = {
+    "BOOL": "<u1", "UINT8": "<u1", "UINT16": "<u2", "UINT32": "<u4", "UINT64": "<u8",
+    "INT8": "<i1", "INT16": "<i2", "INT32": "<i4", "INT64": "<i8",
+    "FP16": "<f2", "FP32": "<f4", "FP64": "<f8",
+}  # fmt: skip
+DATATYPES = (*NUMBERS, "BYTES")
+LARGEST_INTEGER = 2**53
+MAX_TEXT = 65_536
+_LENGTH = struct.Struct("<I")
+_RANK = 2
+_FLOATS: frozenset[type] = frozenset({int, float, type(None)})
+_INTEGERS: frozenset[type] = frozenset({int, type(None)})
+_TEXTS: frozenset[type] = frozenset({str, type(None)})
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """One input column of n values.
+
+    values: float64 (NaN null) for numbers, int64 for integers without nulls, objects of str or None for BYTES.
+    """
+
+    name: str
+    datatype: str
+    values: Array
+
+
+def rows_of(name: str, shape: Sequence[int]) -> int:
+    """Return n of a shape [n] or [n, 1]; refuse every other shape."""
+    if not 1 <= len(shape) <= _RANK or shape[0] < 1 or (len(shape) == _RANK and shape[1] != 1):
+        raise BadTensor(f"tensor {shown(name)} has shape {shown(list(shape)[:9])}", fix="use [n] or [n, 1], n above 0")
+    return shape[0]
+
+
+def from_json(name: str, datatype: str, rows: int, data: list[Any]) -> Tensor:
+    """Return the tensor of JSON values, flat or one value a row; null is a missing value, never in BOOL."""
+    kinds = set(map(type, data))
+    if list in kinds:
+        data = _flattened(name, data, kinds)
+        kinds = set(map(type, data))
+    if len(data) != rows:
+        raise BadTensor(f"tensor {shown(name)} says {rows} values and has {len(data)}", fix="make shape and data agree")
+    if datatype == "BYTES":
+        return Tensor(name, datatype, _texts(name, data, kinds))
+    if datatype == "BOOL":
+        _check_kinds(name, datatype, kinds, frozenset({bool}))
+        return Tensor(name, datatype, np.array(data, dtype=np.int64))
+    if datatype.startswith("FP"):
+        _check_kinds(name, datatype, kinds, _FLOATS)
+        return Tensor(name, datatype, _finite(name, _float64(name, data)))
+    _check_kinds(name, datatype, kinds, _INTEGERS)
+    return Tensor(name, datatype, _integers(name, datatype, data, type(None) in kinds))
+
+
+def from_bytes(name: str, datatype: str, rows: int, raw: memoryview) -> Tensor:
+    """Return the tensor of raw little-endian values (BYTES: a 4-byte length before each); refuse any other size."""
+    if datatype == "BYTES":
+        return Tensor(name, datatype, _raw_texts(name, rows, raw))
+    kind = np.dtype(NUMBERS[datatype])
+    if len(raw) != rows * kind.itemsize:
+        raise BadTensor(
+            f"tensor {shown(name)} has {len(raw)} bytes for {rows} values of {datatype}",
+            fix="make shape and data agree",
+        )
+    values = np.frombuffer(raw, dtype=kind)
+    if datatype == "BOOL" and values.max() > 1:
+        raise BadTensor(f"tensor {shown(name)} has a BOOL byte above 1", fix="send 0 or 1")
+    if kind.kind == "f":
+        return Tensor(name, datatype, _finite(name, values.astype(np.float64)))
+    if datatype == "UINT64" and values.max() > LARGEST_INTEGER:
+        raise _too_large(name)
+    return Tensor(name, datatype, values.astype(np.int64))
+
+
+def with_nulls(tensor: Tensor, rows: Sequence[int]) -> Tensor:
+    """Return the tensor with the named rows missing: binary BYTES and integers have no null of their own."""
+    at = np.array(rows, dtype=np.int64)
+    values = tensor.values.copy() if tensor.values.dtype == object else tensor.values.astype(np.float64)
+    if at.size and (at.min() < 0 or at.max() >= len(values)):
+        raise BadTensor(f"tensor {shown(tensor.name)} names a null row it does not have", fix="count rows from 0")
+    values[at] = None if values.dtype == object else np.nan
+    return Tensor(tensor.name, tensor.datatype, values)
+
+
+def to_bytes(values: Array) -> bytes:
+    """Return a column's wire bytes: float64 and int64 as they are, strings (null as "") with a 4-byte length each."""
+    if values.dtype != object:
+        return bytes(values.astype(values.dtype.newbyteorder("<"), copy=False).tobytes())
+    parts: list[bytes] = []
+    for value in values:
+        text = b"" if value is None else value.encode("utf-8")
+        parts.append(_LENGTH.pack(len(text)))
+        parts.append(text)
+    return b"".join(parts)
+
+
+def as_number(tensor: Tensor) -> NDArray[np.float64]:
+    """Return a model's number column; refuse text and integers that a double cannot hold."""
+    values = tensor.values
+    if values.dtype == np.float64:
+        return values
+    if values.dtype == object:
+        raise BadInput(f"input {shown(tensor.name)} is a number, not BYTES", fix="send FP64")
+    if np.abs(values).max() > LARGEST_INTEGER or values.min() == np.iinfo(np.int64).min:
+        raise _too_large(tensor.name)
+    return values.astype(np.float64)
+
+
+def as_text(tensor: Tensor) -> Array:
+    """Return a model's string column; refuse numbers."""
+    if tensor.values.dtype != object:
+        raise BadInput(f"input {shown(tensor.name)} is a string, not {tensor.datatype}", fix="send BYTES")
+    return tensor.values
+
+
+def _flattened(name: str, data: list[Any], kinds: set[type]) -> list[Any]:
+    if kinds != {list} or any(len(row) != 1 for row in data):
+        raise BadTensor(f"tensor {shown(name)} mixes or nests its data", fix="send n values, or n lists of one value")
+    return [row[0] for row in data]
+
+
+def _check_kinds(name: str, datatype: str, kinds: set[type], allowed: frozenset[type]) -> None:
+    if not kinds <= allowed:
+        found = ", ".join(sorted(kind.__name__ for kind in kinds - allowed))
+        raise BadTensor(f"tensor {shown(name)} is {datatype} and holds {found}", fix="send values of its datatype")
+
+
+def _float64(name: str, data: list[Any]) -> NDArray[np.float64]:
+    try:
+        return np.array(data, dtype=np.float64)
+    except OverflowError:
+        raise _too_large(name) from None
+
+
+def _finite(name: str, values: NDArray[np.float64]) -> NDArray[np.float64]:
+    if np.isinf(values).any():
+        raise BadTensor(
+            f"tensor {shown(name)} holds an infinite number", fix="send a finite number, or null if missing"
+        )
+    return values
+
+
+def _integers(name: str, datatype: str, data: list[Any], nulls: bool) -> Array:
+    bounds = np.iinfo(NUMBERS[datatype])
+    low, high = max(int(bounds.min), -LARGEST_INTEGER), min(int(bounds.max), LARGEST_INTEGER)
+    known = [value for value in data if value is not None] if nulls else data
+    if known and (min(known) < low or max(known) > high):
+        raise BadTensor(f"tensor {shown(name)} holds a value outside {datatype} or 2**53", fix="use a wider datatype")
+    return np.array(data, dtype=np.float64 if nulls else np.int64)
+
+
+def _texts(name: str, data: list[Any], kinds: set[type]) -> Array:
+    _check_kinds(name, "BYTES", kinds, _TEXTS)
+    if any(len(text) > MAX_TEXT for text in data if text is not None):
+        raise BadTensor(f"tensor {shown(name)} holds a text above {MAX_TEXT} characters", fix="send less")
+    return np.array(data, dtype=object)
+
+
+def _raw_texts(name: str, rows: int, raw: memoryview) -> Array:
+    whole, values, at = bytes(raw), [], 0
+    try:
+        for _ in range(rows):
+            (size,) = _LENGTH.unpack_from(whole, at)
+            at += _LENGTH.size + size
+            if size > MAX_TEXT or at > len(whole):
+                raise BadTensor(
+                    f"tensor {shown(name)} has a text that is too long", fix="4 bytes of length, then UTF-8"
+                )
+            values.append(whole[at - size : at].decode("utf-8"))
+    except (struct.error, UnicodeDecodeError) as error:
+        raise BadTensor(
+            f"tensor {shown(name)} is cut short or not UTF-8", fix="4 bytes of length, then UTF-8"
+        ) from error
+    if at != len(whole):
+        raise BadTensor(f"tensor {shown(name)} has {len(whole) - at} bytes too many", fix="make shape and data agree")
+    column = np.empty(rows, dtype=object)
+    column[:] = values
+    return column
+
+
+def _too_large(name: str) -> BadTensor:
+    return BadTensor(f"tensor {shown(name)} holds an integer beyond 2**53", fix="send it as text")
