@@ -1,0 +1,40 @@
+"""Let the checked-out release file follow its branch, if nobody had touched it."""
+
+from pathlib import Path
+
+from mainspring.adapters.git.commands import run_git
+from mainspring.adapters.git.repository import Repository
+from mainspring.kernel.errors import MainspringError
+from mainspring.kernel.files import write_atomic
+
+
+def refresh(repository: Repository, path: str, *, old: bytes | None, new: bytes, blob: str) -> bool:
+    """Write the file and its index entry; tell whether it was done. The commit stands either way.
+
+    path: from the repository's top. Left alone: a file, or an index entry, that differs from `old`.
+    """
+    top = repository.root
+    for _ in Path(repository.prefix).parts:
+        top = top.parent
+    place = top / path
+    try:
+        if not _is_clean(repository, place, path, top, old):
+            return False
+        place.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(place, new, private=False, durable=False)
+        run_git(top, "update-index", "--add", "--cacheinfo", f"100644,{blob},{path}")
+    except (OSError, MainspringError):
+        return False
+    return True
+
+
+def _is_clean(repository: Repository, place: Path, path: str, top: Path, old: bytes | None) -> bool:
+    if any(folder.is_symlink() for folder in (place, *place.parents) if folder != top and top in folder.parents):
+        return False
+    staged = run_git(top, "ls-files", "--stage", "-z", "--", path).decode("utf-8", "replace")
+    if old is None:
+        return not staged and not place.exists()
+    if not place.is_file() or place.read_bytes().replace(b"\r\n", b"\n") != old:
+        return False
+    known = run_git(repository.root, "hash-object", "--no-filters", "--stdin", stdin=old).decode("ascii").strip()
+    return staged.split(" ")[1:2] == [known]

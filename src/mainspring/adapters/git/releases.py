@@ -1,0 +1,178 @@
+"""Release files as committed: `refs/heads/<branch>:environments/<env>/release.yaml`, never HEAD or the work tree.
+
+Writing makes blob, tree and commit with a private index, then moves the branch with `update-ref <new> <old>`: the
+compare-and-set. Afterwards the checked-out file follows if nobody had touched it.
+"""
+
+import re
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from mainspring.adapters.git.commands import GitFailed, checked_branch, run_git
+from mainspring.adapters.git.refresh import refresh
+from mainspring.adapters.git.repository import AUTHOR, Repository, commit_environment, find_repository
+from mainspring.adapters.git.texts import parse, render
+from mainspring.deliver.documents import InvalidRelease, from_document, to_document
+from mainspring.deliver.release import Logged, Release
+from mainspring.kernel.errors import Conflict, Damaged, InvalidValue, MainspringError
+from mainspring.kernel.failpoints import hit
+from mainspring.kernel.ids import checked_name
+from mainspring.kernel.times import Clock
+
+_TRAILER = re.compile(r"([A-Z][A-Za-z]*(?:-[A-Z][A-Za-z]*)+): (.*)")
+
+
+class ReleaseFiles:
+    """Reads and commits `environments/<env>/release.yaml` on one branch of the repository that `root` lies in.
+
+    clock: whose time commits carry (git keeps seconds); None: git's own. author: (name, e-mail) of commits.
+    """
+
+    def __init__(
+        self, root: Path, branch: str = "main", *, clock: Clock | None = None, author: tuple[str, str] = AUTHOR
+    ) -> None:
+        self._root = root
+        self._branch = checked_branch(branch)
+        self._clock = clock
+        self._author = author
+        self._found: Repository | None = None
+        self._parsed: dict[bytes, Release] = {}
+
+    def head(self, environment: str) -> str:
+        """Return the branch's commit, or "": one small file is read."""
+        checked_name(environment, "environment")
+        return self._repository.branch_head(self._branch)
+
+    def read(self, environment: str) -> tuple[Release | None, str]:
+        """Return the release as committed, and the branch's commit it was read at."""
+        commit = self.head(environment)
+        if not commit:
+            self._check_branch()
+            return None, ""
+        _, text = next(self._contents([f"{commit}:{self._path(environment)}"]))
+        return (None if text is None else self._release(text)), commit
+
+    def write(
+        self, environment: str, release: Release, *, expected: str, message: str, trailers: Mapping[str, str]
+    ) -> str:
+        """Commit `release` if the branch still stands at `expected`, else raise `Conflict`. Return the commit."""
+        path = self._path(environment)
+        if self.head(environment) != expected:
+            raise _moved(self._branch)
+        checked_out = self._repository.is_checked_out(self._branch)
+        if checked_out:
+            self._repository.check_quiet()
+        old = next(self._contents([f"{expected}:{path}"]))[1] if expected else None
+        new = render(to_document(release), environment, old)
+        blob = self._git("hash-object", "-w", "--no-filters", "--stdin", stdin=new)
+        commit = self._commit(self._tree(expected, path, blob), expected, _message(message, trailers))
+        hit("release.commit")
+        self._move(commit, expected)
+        if checked_out:
+            refresh(self._repository, path, old=old, new=new, blob=blob)
+        return commit
+
+    def log(self, environment: str) -> list[Logged]:
+        """Return the commits that changed the release file, newest first; contents that never could serve left out."""
+        head, path = self.head(environment), self._path(environment)
+        if not head:
+            return []
+        listed = self._git("rev-list", "--topo-order", head, "--", path).split()
+        wanted = [name for commit in listed for name in (commit, f"{commit}:{path}")]
+        found = [content for _, content in self._contents(wanted)]
+        return list(self._logged(listed, found[::2], found[1::2]))
+
+    @property
+    def _repository(self) -> Repository:
+        if self._found is None:
+            self._found = find_repository(self._root)
+        return self._found
+
+    def _path(self, environment: str) -> str:
+        return f"{self._repository.prefix}environments/{checked_name(environment, 'environment')}/release.yaml"
+
+    def _git(self, *args: str, stdin: bytes = b"", env: Mapping[str, str] | None = None) -> str:
+        return run_git(self._root, *args, stdin=stdin, env=env).decode("utf-8").strip()
+
+    def _check_branch(self) -> None:
+        if self._git("for-each-ref", "--count=1", "refs/heads"):
+            raise GitFailed(
+                f"the repository has no branch called {self._branch!r}", fix=f"make it: git branch {self._branch}"
+            )
+
+    def _contents(self, names: list[str]) -> Iterator[tuple[str, bytes | None]]:
+        """Yield (object id, bytes) of each named object, (``""``, None) for one that does not exist."""
+        asked = "".join(f"{name}\n" for name in names).encode("utf-8")
+        answer = run_git(self._root, "cat-file", "--batch", stdin=asked)
+        at = 0
+        for _ in names:
+            end = answer.index(b"\n", at)
+            head = answer[at:end].decode("utf-8", "replace").rsplit(" ", 2)
+            at = end + 1
+            if head[-1] == "missing":
+                yield "", None
+                continue
+            size = int(head[2])
+            yield head[0], answer[at : at + size]
+            at += size + 1
+
+    def _release(self, text: bytes) -> Release:
+        if text not in self._parsed:
+            self._parsed[text] = from_document(parse(text))
+        return self._parsed[text]
+
+    def _logged(self, commits: list[str], messages: list[bytes | None], texts: list[bytes | None]) -> Iterator[Logged]:
+        for commit, message, text in zip(commits, messages, texts, strict=True):
+            if message is None:
+                raise Damaged(f"commit {commit} cannot be read", fix="see `git fsck`")
+            if text is None:
+                continue
+            try:
+                release = self._release(text)
+            except (InvalidRelease, InvalidValue):
+                continue
+            yield Logged(commit, release, _trailers(message))
+
+    def _tree(self, parent: str, path: str, blob: str) -> str:
+        with tempfile.TemporaryDirectory(prefix="mainspring-") as folder:
+            private = {"GIT_INDEX_FILE": str(Path(folder) / "index")}
+            self._git("read-tree", parent or "--empty", env=private)
+            self._git("update-index", "--add", "--cacheinfo", f"100644,{blob},{path}", env=private)
+            return self._git("write-tree", env=private)
+
+    def _commit(self, tree: str, parent: str, message: bytes) -> str:
+        identity = commit_environment(self._author, self._clock.now() if self._clock else None)
+        parents = ("-p", parent) if parent else ()
+        return self._git("commit-tree", tree, *parents, "-F", "-", stdin=message, env=identity)
+
+    def _move(self, commit: str, expected: str) -> None:
+        identity = commit_environment(self._author, self._clock.now() if self._clock else None)
+        ref, old = f"refs/heads/{self._branch}", expected or "0" * len(commit)
+        try:
+            self._git("update-ref", "-m", "mainspring: release", ref, commit, old, env=identity)
+        except MainspringError as error:
+            if self.head("local") != expected:
+                raise _moved(self._branch) from error
+            raise
+
+
+def _message(message: str, trailers: Mapping[str, str]) -> bytes:
+    """Return a commit message. Texts are put on one line each, so none of them can pose as a trailer."""
+    lines = [" ".join(message.split()) or "Change the release", ""]
+    lines += [f"{name}: {' '.join(value.split())}" for name, value in trailers.items()]
+    return ("\n".join(lines).rstrip() + "\n").encode("utf-8")
+
+
+def _trailers(commit: bytes) -> dict[str, str]:
+    """Return the trailers in the last paragraph of a raw commit's message, if it has a subject besides."""
+    message = commit.decode("utf-8", "replace").partition("\n\n")[2].strip()
+    subject, gap, _ = message.rpartition("\n\n")
+    if not gap or not subject:
+        return {}
+    found = (_TRAILER.fullmatch(line) for line in message.rpartition("\n\n")[2].splitlines())
+    return {match[1]: match[2] for match in found if match}
+
+
+def _moved(branch: str) -> Conflict:
+    return Conflict(f"the branch {branch!r} has moved on", fix="read it again, then decide again")

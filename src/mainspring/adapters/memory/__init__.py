@@ -1,0 +1,1 @@
+"""Adapters that keep everything in memory: slow, obviously right references for the conformance suites and tests."""

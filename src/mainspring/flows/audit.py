@@ -1,0 +1,130 @@
+"""Prove that the record is whole: the ledger's chain, the release commits that name it, and the version numbers.
+
+An edited, reordered or deleted event breaks the chain. A ledger whose end was cut off has an unbroken chain; but the
+release commits name events that are then missing, and the version table is ahead of it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mainspring.deliver.ports import ReleaseFiles, Versions
+from mainspring.deliver.release import Logged
+from mainspring.flows.release import EVENT_TRAILER, ledger_trailer
+from mainspring.kernel.events import GENESIS, Event, Ledger, first_break
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditPorts:
+    """What an audit reads."""
+
+    ledger: Ledger
+    files: ReleaseFiles
+    versions: Versions
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """One thing that does not hold. where: `event <n>`, `commit <sha>` or `version <n>`."""
+
+    where: str
+    what: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditReport:
+    """What was read and what does not hold, the first bad record first."""
+
+    events: int
+    commits: int
+    versions: int
+    head: tuple[int, str]
+    problems: tuple[Problem, ...]
+
+    @property
+    def whole(self) -> bool:
+        """Tell whether everything holds."""
+        return not self.problems
+
+
+def verify(model: str, environments: Sequence[str], ports: AuditPorts) -> AuditReport:
+    """Read the ledger, every environment's release log and the version table; report what does not hold."""
+    events = ports.ledger.read()
+    logs = {environment: ports.files.log(environment) for environment in environments}
+    versions = ports.versions.list(model)
+    problems = [
+        *_chain(events),
+        *(problem for log in logs.values() for problem in _named(events, log)),
+        *(problem for environment, log in logs.items() for problem in _moves(events, environment, log)),
+        *_numbers(versions, [logged for log in logs.values() for logged in log]),
+    ]
+    return AuditReport(
+        events=len(events),
+        commits=sum(len(log) for log in logs.values()),
+        versions=len(versions),
+        head=(events[-1].seq, events[-1].hash) if events else (0, GENESIS),
+        problems=tuple(problems),
+    )
+
+
+def _chain(events: Sequence[Event]) -> list[Problem]:
+    broken = first_break(events)
+    if broken is None:
+        return []
+    return [Problem(where=" ".join(broken.split(" ")[:2]), what=broken)]
+
+
+def _named(events: Sequence[Event], log: Sequence[Logged]) -> list[Problem]:
+    """Check the ledger heads that release commits name: this finds an end that was cut off."""
+    hashes = {event.seq: event.hash for event in events} | {0: GENESIS}
+    problems: list[Problem] = []
+    for logged in reversed(log):
+        named = ledger_trailer(logged.trailers)
+        if named is None or hashes.get(named[0]) == named[1]:
+            continue
+        last = events[-1].seq if events else 0
+        if named[0] > last:
+            what = f"event {last + 1} is missing: commit {logged.commit[:12]} was made when the ledger had {named[0]}"
+        else:
+            what = f"event {named[0]} is not the one that commit {logged.commit[:12]} names"
+        problems.append(Problem(where=f"event {min(named[0], last + 1)}", what=what))
+    return problems[:1]
+
+
+def _moves(events: Sequence[Event], environment: str, log: Sequence[Logged]) -> list[Problem]:
+    """Check that moves and release commits are the same set, one event a commit."""
+    subject = f"environment:{environment}"
+    moves = [event for event in events if event.subject == subject and event.kind.startswith("release.")]
+    told = [str(event.body["commit"]) for event in moves if event.body.get("commit")]
+    made = {logged.commit for logged in log}
+    problems: list[Problem] = []
+    for event in moves:
+        commit = str(event.body.get("commit", ""))
+        if commit and commit not in made:
+            problems.append(
+                Problem(where=f"event {event.seq}", what=f"its commit {commit[:12]} is not in {environment}'s history")
+            )
+        elif told.count(commit) > 1:
+            problems.append(Problem(where=f"event {event.seq}", what=f"commit {commit[:12]} is recorded twice"))
+    for logged in reversed(log):
+        if EVENT_TRAILER in logged.trailers and logged.commit not in told:
+            what = "it is not in the ledger: a move was interrupted (the next one completes it), or its event is gone"
+            problems.append(Problem(where=f"commit {logged.commit}", what=what))
+    return problems
+
+
+def _numbers(versions: Sequence[tuple[int, str]], log: Sequence[Logged]) -> list[Problem]:
+    """Check that numbers are dense, digests unique, and releases name what the table says."""
+    problems = [
+        Problem(where=f"version {wanted}", what=f"it is missing: version {found} is in its place")
+        for wanted, (found, _) in enumerate(versions, start=1)
+        if found != wanted
+    ][:1]
+    table = dict(versions)
+    if len(set(table.values())) != len(table):
+        problems.append(Problem(where="versions", what="one digest has two numbers"))
+    for logged in log:
+        for named in (logged.release.champion, logged.release.challenger):
+            if named is not None and table.get(named.version) != named.digest:
+                what = f"commit {logged.commit[:12]} released it as {named.digest}, the table says otherwise"
+                problems.append(Problem(where=f"version {named.version}", what=what))
+    return problems
