@@ -7,7 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
-from mainspring.data.views import Definitions
+from mainspring.data.expectations import Expectations
+from mainspring.data.snapshots import SourceTable
+from mainspring.data.views import Definitions, Source
+from mainspring.kernel.stores import Store
 from mainspring.stats.columns import Columns
 
 ASK_VIEW = "ask"
@@ -72,3 +75,22 @@ class OnlineStore(Protocol):
 
     def prune(self, view: str, before: int) -> None:
         """Forget what no read at or after `before` can see; reads before it are no longer right."""
+
+
+class SourceReader(Protocol):
+    """Reads a source's file, judges it and keeps it as canonical Parquet in a content store.
+
+    Equal bytes read by an equal spec give equal tables, partition digests included.
+    """
+
+    def fingerprint(self, source: Source) -> str:
+        """Return the digest of the file's bytes; `SourceMissing` if there is none."""
+
+    def ingest(
+        self, source: Source, expectations: Expectations, store: Store, *, one_time_a_key: bool = False
+    ) -> SourceTable:
+        """Read, judge and store a source; nothing is stored if it is refused.
+
+        one_time_a_key: refuse a key with two event times (for the source that is asked about).
+        Raises `DataRefused` with every finding, `SourceMissing`, or `SourceChanged` if the file changes meanwhile.
+        """

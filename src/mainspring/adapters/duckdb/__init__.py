@@ -1,0 +1,1 @@
+"""DuckDB: reads sources into canonical Parquet and compiles point-in-time training sets."""
