@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Discriminator, Field, Tag
 
-from mainspring.project.fields import FORM, LIST, TEXT, Column, Columns, Duration, LocalPath, Name, Section, Text
+from mainspring.project.fields import FORM, LIST, TEXT, Column, Columns, Duration, LocalPath, Name, Section, Share, Text
 
 
 class SourceSection(Section):
@@ -20,6 +20,7 @@ class SourceSection(Section):
         description="Time column -> the columns known from that time; `others` stands for all not listed. "
         "Left out: everything is known at event_time.",
     )
+    min_rows: int = Field(default=1, ge=1, description="Fewest rows that a snapshot may have.")
     zone: str = Field(default="", description="IANA time zone of times without an offset; without it they are refused.")
 
 
@@ -32,7 +33,7 @@ class ColumnRules(Section):
     between: tuple[float, float] | None = Field(default=None, description="Lowest and highest number allowed.")
     pattern: Text | None = Field(default=None, description="Regular expression that the whole text must match.")
     in_: tuple[str | int | float, ...] | None = Field(default=None, alias="in", description="The values allowed.")
-    not_null: bool = Field(default=False, description="Refuse missing values.")
+    nulls: Share = Field(default=1.0, description="Largest share of missing values, 0 to 1.")
     unique: bool = Field(default=False, description="Refuse repeated values.")
 
 

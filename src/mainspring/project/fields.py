@@ -8,8 +8,17 @@ from collections.abc import Callable
 from pathlib import PurePosixPath
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, WithJsonSchema
-from pydantic_core import PydanticCustomError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    Tag,
+)
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from mainspring.kernel.errors import MainspringError
 from mainspring.kernel.ids import checked_name
@@ -17,6 +26,7 @@ from mainspring.kernel.times import parse_duration
 from mainspring.project.cron import parse_cron
 
 _COLUMN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_FEATURE = re.compile(r"([a-z][a-z0-9_-]*\.)?[A-Za-z_][A-Za-z0-9_]*")
 _PERCENT = re.compile(r"(\d{1,3}(?:\.\d{1,6})?)%")
 _RATE = re.compile(r"(\d{1,12}) per (\d{1,9}(?:us|ms|s|m|h|d|w))")
 _PERSIST = re.compile(r"(\d{1,3}) of (\d{1,3})")
@@ -116,40 +126,54 @@ def local_path(text: str) -> str:
     return text
 
 
-def _text(pattern: str, description: str, check: Callable[[str], str]) -> Any:  # noqa: ANN401 - an annotation
-    schema = {"type": "string", "pattern": f"^{pattern}$", "description": description}
-    return Annotated[str, AfterValidator(check), WithJsonSchema(schema)]
+class Written:
+    """How a text is checked and how the JSON schema describes it. The text itself stays as written."""
+
+    def __init__(self, pattern: str, example: str, check: Callable[[str], str]) -> None:
+        self.pattern, self.example, self.check = pattern, example, check
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:  # noqa: ANN401
+        """Return the schema by which pydantic validates."""
+        return core_schema.no_info_after_validator_function(self.check, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """Return the JSON schema of the text."""
+        return {**handler(schema), "pattern": f"^{self.pattern}$", "examples": [self.example]}
 
 
 _DURATION = r"[0-9]+(us|ms|s|m|h|d|w)"
-Duration = _text(_DURATION, "a whole number and a unit: 30s, 15m, 6h, 14d", _told("project.value", parse_duration))
-History = _text(rf"(all|{_DURATION})", "a duration, or `all`", _told("project.value", _duration_or_all))
-Percent = _text(r"[0-9.]+%", "a percentage: 1%", _percent)
-Rate = _text(rf"[0-9]+ per {_DURATION}", "a number per duration: 100000 per 1d", _rate)
-Runs = _text(rf"[0-9]+( runs?)? per {_DURATION}", "runs per duration: 6 per 30d", _runs)
-Persist = _text("[0-9]+ of [0-9]+", "k of n windows: 2 of 3", _persist)
-Cron = _text(r"\S+ \S+ \S+ \S+ \S+", "five cron fields: 0 */6 * * *", _told("project.value", parse_cron))
-Name = _text(
-    "[a-z][a-z0-9]*([-_][a-z0-9]+)*", "lower-case letters, digits, - and _; at most 63 characters",
+Duration = Annotated[str, Written(_DURATION, "6h", _told("project.value", parse_duration))]
+History = Annotated[str, Written(rf"(all|{_DURATION})", "all", _told("project.value", _duration_or_all))]
+Percent = Annotated[str, Written(r"[0-9.]+%", "1%", _percent)]
+Rate = Annotated[str, Written(rf"[0-9]+ per {_DURATION}", "100000 per 1d", _rate)]
+Runs = Annotated[str, Written(rf"[0-9]+( runs?)? per {_DURATION}", "6 per 30d", _runs)]
+Persist = Annotated[str, Written("[0-9]+ of [0-9]+", "2 of 3", _persist)]
+Cron = Annotated[str, Written(r"\S+ \S+ \S+ \S+ \S+", "0 */6 * * *", _told("project.value", parse_cron))]
+Name = Annotated[str, Written(
+    "[a-z][a-z0-9]*([-_][a-z0-9]+)*", "flight-delay",
     _told("project.name", lambda text: checked_name(text, "thing")),
-)  # fmt: skip
-Column = _text(
-    "[A-Za-z_][A-Za-z0-9_]*", "a column name",
+)]  # fmt: skip
+Column = Annotated[str, Written(
+    "[A-Za-z_][A-Za-z0-9_]*", "carrier",
     _matching(_COLUMN, "a column name", "use letters, digits and _; do not start with a digit"),
-)  # fmt: skip
-Function = _text(
-    r"[\w.]+:\w+", "package.module:function",
+)]  # fmt: skip
+FeatureColumn = Annotated[str, Written(
+    "([a-z][a-z0-9_-]*[.])?[A-Za-z_][A-Za-z0-9_]*", "schedule.carrier",
+    _matching(_FEATURE, "a feature's column", "write carrier, or schedule.carrier"),
+)]  # fmt: skip
+Function = Annotated[str, Written(
+    r"[\w.]+:\w+", "flight_delay.train:fit",
     _matching(_FUNCTION, "a function", "write package.module:function, for example flight_delay.train:fit"),
-)  # fmt: skip
-SecretRef = _text(
-    r"secret://\S+", "secret://<provider>/<path>[#field]",
+)]  # fmt: skip
+SecretRef = Annotated[str, Written(
+    r"secret://\S+", "secret://env/ALERT_WEBHOOK",
     _matching(_SECRET_REF, "a secret reference", "write secret://env/NAME or secret://vault/path#field"),
-)  # fmt: skip
-Image = _text(
-    r"\S+@sha256:[0-9a-f]{64}", "an image by digest: registry/name@sha256:...",
+)]  # fmt: skip
+Image = Annotated[str, Written(
+    r"\S+@sha256:[0-9a-f]{64}", "registry/ml-api@sha256:<64 hex>",
     _matching(_IMAGE, "an image by digest", "write name@sha256:<64 hex>; a tag such as latest can change unseen"),
-)  # fmt: skip
-LocalPath = _text(r"[^/~].*\.(parquet|csv)", "a Parquet or CSV file below the project's folder", local_path)
+)]  # fmt: skip
+LocalPath = Annotated[str, Written(r"[^/~].*\.(parquet|csv)", "data/flights.parquet", local_path)]
 Text = Annotated[str, Field(max_length=2000)]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 

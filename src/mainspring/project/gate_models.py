@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Discriminator, Field, Tag
 
-from mainspring.project.fields import Column, Duration, Section, Share
+from mainspring.project.fields import Duration, FeatureColumn, Section, Share
 
 Positive = Annotated[float, Field(gt=0)]
 
@@ -21,7 +21,7 @@ class FloorSection(Section):
     """A metric that must be reached, overall or in every slice."""
 
     metric: Literal["log_loss", "roc_auc", "pr_auc", "brier"] = Field(description="Metric computed on the holdout.")
-    by: Column | None = Field(default=None, description="Column of the ask whose values are the slices.")
+    by: FeatureColumn | None = Field(default=None, description="Feature column whose values are the slices.")
     at_least: Share | None = Field(default=None, description="Lowest value that passes; for roc_auc and pr_auc.")
     at_most: Positive | None = Field(default=None, description="Highest value that passes; for log_loss and brier.")
     min_rows: int = Field(default=500, ge=1, description="Slices with fewer rows are not judged.")
@@ -37,7 +37,7 @@ class FairnessSection(Section):
     """Equal treatment of groups."""
 
     measure: Literal["equal_opportunity", "demographic_parity"] = Field(description="What must be equal.")
-    by: Column = Field(description="Column of the ask whose values are the groups.")
+    by: FeatureColumn = Field(description="Feature column whose values are the groups.")
     gap_below: Share = Field(description="Largest gap that passes.")
     min_rows: int = Field(default=500, ge=1, description="Groups with fewer rows are not judged.")
 

@@ -3,11 +3,11 @@
 Start at `load`. The file's folder is the project's root; nothing outside it is ever named.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from mainspring.data.views import ColumnType
+from mainspring.data.checks import Problem, find_problems
+from mainspring.data.views import Types
 from mainspring.kernel.digests import digest_bytes
 from mainspring.kernel.errors import MainspringError
 from mainspring.project.lower import survey
@@ -44,11 +44,6 @@ class Project:
         """Return the line of a path such as ("features", "weather", "by")."""
         return self.document.locate(path)
 
-    def refuse(self, path: DocumentPath, error: MainspringError) -> InvalidProject:
-        """Return `error`, found later by someone who read the data, as a mistake in this file."""
-        mistake = Mistake(path=path, line=self.locate(path), what=error.what, code=error.code, fix=error.fix)
-        return InvalidProject(FILE_NAME, [mistake])
-
 
 def load(path: Path) -> Project:
     """Return the project in `path` (a folder with mainspring.yaml, or the file).
@@ -81,16 +76,18 @@ def find(path: Path) -> Path:
     return file
 
 
-def lower(project: Project, types: Mapping[str, Mapping[str, ColumnType]] | None = None) -> Settings:
+def lower(project: Project, types: Types | None = None) -> Settings:
     """Return the project's settings; with column types (source -> column -> type) also judge what needs them."""
     if types is not None:
-        from mainspring.data.checks import check_definitions
-
-        try:
-            check_definitions(project.settings.definitions, types)
-        except MainspringError as error:
-            raise project.refuse(("features",), error) from error
+        problems = tuple(find_problems(project.settings.definitions, types))
+        if problems:
+            raise InvalidProject(project.file.name, [_placed(problem, project) for problem in problems])
     return project.settings
+
+
+def _placed(problem: Problem, project: Project) -> Mistake:
+    path = tuple(problem.path.split("."))
+    return Mistake(path=path, line=project.locate(path), what=problem.what, code=problem.code, fix=problem.fix)
 
 
 def _bytes(file: Path) -> bytes:

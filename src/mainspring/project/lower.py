@@ -23,6 +23,7 @@ from mainspring.project.gate_models import (
     RobustnessEntry,
 )
 from mainspring.project.lower_data import Features, Findings, lower_definitions, lower_expectations
+from mainspring.project.mistakes import Path
 from mainspring.project.models import (
     AlertsSection,
     EnvironmentSection,
@@ -42,8 +43,10 @@ _LOSSES = ("log_loss", "brier")
 
 def survey(checked: Checked) -> tuple[Settings | None, Findings]:
     """Return the settings (None if anything is wrong) and every mistake that lies between sections."""
-    found = Findings(known=checked.known)
-    parts = {name: _lowered(checked.sections, needs, make, found) for name, (needs, make) in _SECTIONS.items()}
+    found = Findings(known=checked.known, gates=checked.gates)
+    parts: dict[str, Any] = {
+        name: _lowered(checked.sections, needs, make, found) for name, (needs, make) in _SECTIONS.items()
+    }
     if found.mistakes or checked.mistakes or any(part is None for part in parts.values()):
         return None, found
     sections = checked.sections
@@ -60,23 +63,38 @@ def _lowered(
     return make(*(sections[name] for name in needs), found)
 
 
-def _training(section: TrainingSection, gates: tuple[GateEntry, ...], found: Findings) -> TrainingPlan:
+def _training(
+    section: TrainingSection, gates: tuple[GateEntry, ...], features: Features, found: Findings
+) -> TrainingPlan:
+    for index, name in enumerate(section.slices):
+        _check_feature(name, ("training", "slices", index), features, found)
     window = None if section.window == "all" else parse_duration(section.window)
     holdout = parse_duration(section.holdout)
     if window is not None and holdout >= window:
         what = f"the holdout of {section.holdout} leaves nothing of a window of {section.window}"
         found.add(("training", "holdout"), what, "make the holdout shorter than the window")
-    champions = [gate.champion.confidence for gate in gates if isinstance(gate, ChampionEntry)]
+    confidences = [gate.champion.confidence for gate in gates if isinstance(gate, ChampionEntry)]
     return TrainingPlan(
-        function=section.function, window=window, holdout=holdout, params=dict(section.params), slices=_slices(gates),
+        function=section.function, window=window, holdout=holdout, params=dict(section.params),
+        slices=_slices(section, gates),
         epsilons=tuple(sorted({gate.robustness.epsilon for gate in gates if isinstance(gate, RobustnessEntry)})),
-        confidence=max(champions, default=TrainingPlan.confidence), min_rows=section.min_rows,
+        confidence=max(confidences, default=0.95), min_rows=section.min_rows,
     )  # fmt: skip
 
 
-def _slices(gates: tuple[GateEntry, ...]) -> tuple[str, ...]:
-    """Return the columns by which gates want the evidence broken down, each once."""
-    return tuple(dict.fromkeys(by for gate in gates if (by := _by(gate))))
+def _slices(section: TrainingSection, gates: tuple[GateEntry, ...]) -> tuple[str, ...]:
+    """Return the columns by which evidence is broken down, each once: those of the section and of the gates."""
+    return tuple(dict.fromkeys((*section.slices, *(by for gate in gates if (by := _by(gate))))))
+
+
+def _check_feature(name: str, path: Path, features: Features, found: Findings) -> None:
+    """Refuse a name that is not the column of exactly one feature; `view.column` says which."""
+    columns = [(view, column) for view, feature in features.items() for column in _columns(feature)]
+    meant = [pair for pair in columns if name in (pair[1], ".".join(pair))]
+    if len(meant) != 1 and len(features) == len(found.known.get("features", ())):
+        choices = [".".join(pair) for pair in (meant or columns)]
+        what = f"{name} is a column of {len(meant)} features, not of one"
+        found.add(path, what, f"write one of: {', '.join(choices[:20])}", "project.reference")
 
 
 def _by(entry: GateEntry) -> str:
@@ -92,15 +110,12 @@ def _columns(feature: RowFeature | WindowFeature) -> tuple[str, ...]:
 
 
 def _gates(entries: tuple[GateEntry, ...], features: Features, found: Findings) -> tuple[Gate, ...]:
-    columns = [column for feature in features.values() for column in _columns(feature)]
-    whole = len(features) == len(found.known.get("features", ()))
-    for index, entry in enumerate(entries):
-        by = _by(entry)
-        if by and whole and columns.count(by) != 1:
+    placed = list(zip(found.gates, entries, strict=False))
+    for index, entry in placed:
+        if _by(entry):
             kind = "floor" if isinstance(entry, FloorEntry) else "fairness"
-            what = f"{by} is a column of {columns.count(by)} features, not of one"
-            found.add(("gates", index, kind, "by"), what, f"use one of: {', '.join(columns)}", "project.reference")
-    return tuple(_gate(entry, index, found) for index, entry in enumerate(entries))
+            _check_feature(_by(entry), ("gates", index, kind, "by"), features, found)
+    return tuple(_gate(entry, index, found) for index, entry in placed)
 
 
 def _gate(entry: GateEntry, index: int, found: Findings) -> Gate:
@@ -221,7 +236,7 @@ def _environment(name: str, section: EnvironmentSection, monitoring: MonitoringS
 _SECTIONS: Mapping[str, tuple[tuple[str, ...], Callable[..., Any]]] = {
     "definitions": (("data", "ask", "features", "target"), lower_definitions),
     "expectations": (("data",), lower_expectations),
-    "training": (("training", "gates"), _training),
+    "training": (("training", "gates", "features"), _training),
     "gates": (("gates", "features"), _gates),
     "rollout": (("release",), _rollout),
     "monitoring": (("monitoring",), _monitoring),

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from zoneinfo import ZoneInfo
 
+from mainspring.data.expectations import ColumnRule, Expectations
 from mainspring.data.expressions import parse
 from mainspring.data.ports import ASK_VIEW
 from mainspring.data.views import Ask, Definitions, RowView, Source, Target, View, WindowView
@@ -33,9 +34,13 @@ _AGGREGATE = re.compile(r"(count|sum|avg|mean|share)\((.+)\)", re.DOTALL)
 
 @dataclass(slots=True, kw_only=True)
 class Findings:
-    """Mistakes found between sections: (path, what, fix, code). known: names as written, bad entries included."""
+    """Mistakes found between sections: (path, what, fix, code).
+
+    known: names as written, bad entries included. gates: places of the gates in the file.
+    """
 
     known: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    gates: tuple[int, ...] = ()
     mistakes: list[tuple[Path, str, str, str]] = field(default_factory=list)
 
     def add(self, path: Path, what: str, fix: str, code: str = "project.value") -> None:
@@ -73,14 +78,30 @@ def lower_definitions(
     )  # fmt: skip
 
 
-def lower_expectations(data: DataSection, found: Findings) -> Mapping[str, Mapping[str, ColumnRules]]:
-    """Return source -> column -> rules; patterns must compile and ranges must not be empty."""
+def lower_expectations(data: DataSection, found: Findings) -> Mapping[str, Expectations]:
+    """Return what each source promises; patterns must compile and ranges must not be empty."""
+    before = len(found.mistakes)
     for name, columns in data.expectations.items():
         here: Path = ("data", "expectations", name)
         found.source(name, here)
         for column, rules in columns.items():
             _check_rules(rules, (*here, column), found)
-    return data.expectations
+    if len(found.mistakes) > before:
+        return {}
+    return {
+        name: Expectations(
+            source=name, min_rows=source.min_rows,
+            columns=tuple(_rule(column, rules) for column, rules in data.expectations.get(name, {}).items()),
+        )
+        for name, source in data.sources.items()
+    }  # fmt: skip
+
+
+def _rule(column: str, rules: ColumnRules) -> ColumnRule:
+    return ColumnRule(
+        column=column, type=rules.type or "", between=rules.between, pattern=rules.pattern or "",
+        allowed=rules.in_ or (), nulls=rules.nulls, unique=rules.unique,
+    )  # fmt: skip
 
 
 def _check_rules(rules: ColumnRules, here: Path, found: Findings) -> None:

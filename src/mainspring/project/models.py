@@ -18,6 +18,7 @@ from mainspring.project.fields import (
     Columns,
     Cron,
     Duration,
+    FeatureColumn,
     Function,
     History,
     Image,
@@ -42,6 +43,9 @@ class TrainingSection(Section):
     window: History = Field(default="all", description="How much history to learn from.")
     holdout: Duration = Field(description="The newest part of history, kept for judging.")
     min_rows: int = Field(default=100, ge=1, description="Fewest rows to learn from.")
+    slices: tuple[FeatureColumn, ...] = Field(
+        default=(), description="Feature columns by which evidence is broken down, besides those that gates name."
+    )
     params: dict[Column, str | int | float | bool] = Field(
         default_factory=dict, description="Parameters passed to the function."
     )

@@ -9,6 +9,11 @@ from mainspring.project.models import ProjectFile
 
 HINT = "# yaml-language-server: $schema=mainspring.schema.json\n"
 
+_WORDS = {
+    "string": "text", "integer": "a whole number", "number": "a number", "boolean": "true or false",
+    "array": "a list", "object": "a mapping", "null": "nothing",
+}  # fmt: skip
+
 
 @cache
 def project_schema() -> dict[str, Any]:
@@ -19,10 +24,28 @@ def project_schema() -> dict[str, Any]:
 
 def keys_at(path: Path) -> set[str]:
     """Return every key that may stand in the mapping at `path`."""
-    places = [project_schema()]
+    return {key for place in _places(path) for form in _forms(place) for key in form.get("properties", {})}
+
+
+def wanted_at(path: Path) -> str:
+    """Return in words what may stand at `path`: `text such as 6h or a list`."""
+    words = [_worded(form) for place in _places(path) for form in _forms(place) if "type" in form or "const" in form]
+    return " or ".join(dict.fromkeys(words)) or "something else"
+
+
+def _places(path: Path) -> list[Mapping[str, Any]]:
+    places: list[Mapping[str, Any]] = [project_schema()]
     for step in path:
         places = [inner for place in places for inner in _inside(place, step)]
-    return {key for place in places for form in _forms(place) for key in form.get("properties", {})}
+    return places
+
+
+def _worded(form: Mapping[str, Any]) -> str:
+    if "const" in form:
+        return f"`{form['const']}`"
+    word = _WORDS.get(str(form["type"]), str(form["type"]))
+    example = form.get("examples", form.get("enum", ()))[:1]
+    return f"{word} such as {example[0]}" if example else word
 
 
 def _forms(place: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:

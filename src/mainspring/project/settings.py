@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
+from mainspring.data.expectations import Expectations
 from mainspring.data.views import Definitions
 from mainspring.deliver.gates import Gate
 from mainspring.deliver.rollout import RolloutPlan
@@ -56,14 +56,14 @@ class Environment:
 class Settings:
     """Everything that a project file decides.
 
-    expectations: source -> what data/expectations.py judges by.
+    expectations: what each source promises; every source is listed.
     """
 
     name: str
     description: str
     owner: str
     definitions: Definitions
-    expectations: Any
+    expectations: Mapping[str, Expectations]
     training: TrainingPlan
     gates: tuple[Gate, ...]
     rollout: RolloutPlan

@@ -18,7 +18,7 @@ from mainspring.project.gate_models import KINDS
 from mainspring.project.mistakes import Mistake, Path, path_text
 from mainspring.project.models import ProjectFile
 from mainspring.project.reader import Document, broken
-from mainspring.project.schema import keys_at
+from mainspring.project.schema import keys_at, wanted_at
 
 _COLLECTIONS: tuple[Path, ...] = (
     ("data", "sources"),
@@ -27,11 +27,10 @@ _COLLECTIONS: tuple[Path, ...] = (
     ("gates",),
     ("environments",),
 )
-_WANTED = {
-    "string_type": "text", "int_type": "a whole number", "float_type": "a number", "bool_type": "true or false",
-    "tuple_type": "a list: [a, b]", "dict_type": "a mapping: {key: value}", "model_type": "a mapping: {key: value}",
-    "model_attributes_type": "a mapping: {key: value}", "int_from_float": "a whole number",
-}  # fmt: skip
+_TYPES = (
+    "string_type", "int_type", "float_type", "bool_type", "tuple_type", "dict_type", "model_type",
+    "model_attributes_type", "int_from_float", "project_form",
+)  # fmt: skip
 _LIMITS = {
     "greater_than_equal": ("at least", "ge"), "greater_than": ("above", "gt"),
     "less_than_equal": ("at most", "le"), "less_than": ("below", "lt"),
@@ -40,11 +39,16 @@ _LIMITS = {
 
 @dataclass(slots=True, kw_only=True)
 class Checked:
-    """sections: validated top-level fields. mistakes: what was wrong. known: names a collection, bad ones included."""
+    """What validation found.
+
+    sections: validated top-level fields. mistakes: what was wrong. known: names a collection, bad ones included.
+    gates: places in the file of the gates that are right.
+    """
 
     sections: dict[str, Any] = field(default_factory=dict)
     mistakes: list[Mistake] = field(default_factory=list)
     known: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    gates: tuple[int, ...] = ()
 
 
 def check_models(document: Document, hidden: Iterable[Path] = ()) -> Checked:
@@ -64,6 +68,9 @@ def check_models(document: Document, hidden: Iterable[Path] = ()) -> Checked:
     silent = {mistake.path for mistake in document.mistakes} | set(hidden)
     checked.mistakes = _unique(_mistake(error, document) for error in errors if not _quiet(error, value, silent))
     checked.sections = _usable(value, errors)
+    bad = {path[1] for path in (_where(error, value) for error in errors) if path[:1] == ("gates",) and len(path) > 1}
+    gates = value.get("gates")
+    checked.gates = tuple(index for index in range(len(gates) if isinstance(gates, tuple) else 0) if index not in bad)
     return checked
 
 
@@ -98,7 +105,7 @@ def _usable(value: Mapping[str, Any], errors: list[ErrorDetails]) -> dict[str, A
 @cache
 def _adapter(name: str) -> TypeAdapter[Any]:
     info = ProjectFile.model_fields[name]
-    return TypeAdapter(info.annotation)
+    return TypeAdapter[Any](info.rebuild_annotation())
 
 
 def _part(path: Path) -> Path:
@@ -167,19 +174,9 @@ def _told(error: ErrorDetails, path: Path) -> tuple[str, str, str]:
     if kind == "missing":
         return f"{path[-1]} is missing", "project.missing", f"add `{path[-1]}`"
     if kind == "project_gate":
-        return (
-            f"{shown(given)} is not one gate",
-            "project.value",
-            f"write one of: {', '.join(KINDS)}: as `- latency: {{p99: 5ms}}`",
-        )
-    if kind == "union_tag_invalid":
-        return (
-            _unknown_key((*path, str(context.get("tag", "")).strip("<>")))
-            if path[:1] == ("gates",)
-            else _wrong(given, "")
-        )
-    if kind in _WANTED or kind == "project_form":
-        return _wrong(given, _WANTED.get(kind, "something else"))
+        return _no_gate(given)
+    if kind in _TYPES:
+        return _wrong(given, wanted_at(path))
     return _value(kind, context, given)
 
 
@@ -197,6 +194,13 @@ def _value(kind: str, context: Mapping[str, Any], given: object) -> tuple[str, s
             f"write {kind[4:]}er; the limit is {bound}",
         )
     return f"{shown(given)} cannot be", "project.value", "see docs/project-file.md for what may stand here"
+
+
+def _no_gate(given: object) -> tuple[str, str, str]:
+    keys = list(given) if isinstance(given, dict) else []
+    near = get_close_matches(str(keys[0]), KINDS, n=1) if len(keys) == 1 else []
+    fix = f"did you mean `{near[0]}`?" if near else f"write one of {', '.join(KINDS)} as `- latency: {{p99: 5ms}}`"
+    return f"{shown(given)} is not one gate", "project.value", fix
 
 
 def _wrong(given: object, wanted: str) -> tuple[str, str, str]:
