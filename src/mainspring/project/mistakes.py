@@ -53,6 +53,13 @@ class InvalidProject(MainspringError):
             f"{file} has {count} mistake{'' if count == 1 else 's'}", fix="correct the lines named and run again"
         )
 
+    def to_json(self) -> list[dict[str, str | int]]:
+        """Return the mistakes as plain JSON, in file order."""
+        return [
+            {"line": m.line, "path": path_text(m.path), "what": m.what, "code": m.code, "fix": m.fix}
+            for m in self.mistakes
+        ]
+
     def __str__(self) -> str:
         return "\n".join(mistake.text(self.file) for mistake in self.mistakes)
 

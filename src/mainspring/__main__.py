@@ -1,0 +1,5 @@
+"""`python -m mainspring` is the command line."""
+
+from mainspring.entry.cli import main
+
+main()
