@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 RUN_SCHEMA = 1
 
@@ -13,7 +13,9 @@ class TrainingPlan:
 
     function: `package.module:name` of `fit(frame, target, params) -> estimator`.
     window: microseconds of history to learn from, or None for all of it. holdout: microseconds kept for judging.
-    params: passed to the function. slices: feature or ask columns by which evidence is broken down.
+    params: passed to the function. slices: feature columns by which evidence is broken down; `carrier` means the
+    one feature `<view>.carrier`. epsilons: standard deviations by which gates want numbers moved (the largest counts).
+    loss, confidence: of the comparison with the champion. min_rows: fewest rows to learn from; a tenth to judge on.
     """
 
     function: str
@@ -21,6 +23,10 @@ class TrainingPlan:
     holdout: int
     params: Mapping[str, str | int | float | bool] = field(default_factory=dict)
     slices: tuple[str, ...] = ()
+    epsilons: tuple[float, ...] = ()
+    loss: Literal["log_loss", "brier"] = "log_loss"
+    confidence: float = 0.95
+    min_rows: int = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,5 +58,8 @@ class Run:
 
 def read_run(raw: Mapping[str, Any]) -> Run:
     """Read what `Run.to_json` wrote."""
-    plan = {**raw["training"], "slices": tuple(raw["training"]["slices"])}
+    plan = dict(raw["training"])
+    plan["slices"] = tuple(plan.get("slices", ()))
+    plan["confidence"] = float(plan.get("confidence", 0.95))
+    plan["epsilons"] = tuple(float(value) for value in plan.get("epsilons", ()))
     return Run(**{**raw, "training": TrainingPlan(**plan)})

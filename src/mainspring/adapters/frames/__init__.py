@@ -1,0 +1,1 @@
+"""Tables between steps: Parquet through DuckDB."""

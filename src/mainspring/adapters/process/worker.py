@@ -1,0 +1,149 @@
+"""A kept step process: importing the training stack costs seconds, so one process runs step after step.
+
+It is started on first use by plain `Popen` (the same on Windows), gets an environment without secrets, and is
+replaced after some steps, when it has grown too large, or when it passed a deadline.
+"""
+
+import json
+import os
+import queue
+import subprocess
+import threading
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any
+
+from mainspring.develop.errors import StepFailed, StepTimeout, told
+from mainspring.develop.steps import Outcome, read_outcome
+
+KEPT_NAMES = frozenset({
+    "PATH", "HOME", "LANG", "LANGUAGE", "TZ", "TMPDIR", "TEMP", "TMP", "SYSTEMROOT", "SYSTEMDRIVE", "WINDIR",
+    "COMSPEC", "PATHEXT", "USERPROFILE", "LOCALAPPDATA", "APPDATA", "NUMBER_OF_PROCESSORS", "VIRTUAL_ENV",
+    "PYTHONPATH", "PYTHONHASHSEED", "PYTHONUTF8", "PYTHONDONTWRITEBYTECODE", "LD_LIBRARY_PATH",
+    "MAINSPRING_FAILPOINT", "TZDIR",
+})  # fmt: skip
+KEPT_PREFIXES = ("LC_", "OMP_", "OPENBLAS_", "MKL_")
+STEP_SECONDS = 3600.0
+STEPS_A_PROCESS = 400
+MOST_BYTES = 3 << 30
+_STOP_SECONDS = 5.0
+
+
+def scrubbed(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables that a step process may see: an allow-list, so no unknown secret passes."""
+    return {
+        name: value
+        for name, value in environment.items()
+        if name.upper() in KEPT_NAMES or name.upper().startswith(KEPT_PREFIXES)
+    }
+
+
+class KeptWorker:
+    """Runs steps in one kept process at a time. Not for use by several threads; close it, or use it in `with`."""
+
+    def __init__(
+        self, argv: Sequence[str], *, folder: Path, log: Path, seconds: float = STEP_SECONDS,
+        steps: int = STEPS_A_PROCESS, most_bytes: int = MOST_BYTES,
+    ) -> None:  # fmt: skip
+        """argv: program and arguments that run `loop.serve`; folder: its working directory; log: its stderr.
+
+        seconds: longest step. steps, most_bytes: after these the process is replaced.
+        """
+        self._argv, self._folder, self._log = list(argv), folder, log
+        self._seconds, self._steps, self._most_bytes = seconds, steps, most_bytes
+        self._process: subprocess.Popen[str] | None = None
+        self._answers: queue.Queue[str] = queue.Queue()
+        self._done = 0
+
+    def __enter__(self) -> "KeptWorker":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def start(self) -> None:
+        """Start the process now, so that its imports pass while something else is done."""
+        if self._process is None or self._process.poll() is not None:
+            self.close()
+            self._start()
+
+    def run(self, step: str, run_id: str) -> Outcome:
+        """Run a step and return its outcome.
+
+        Raises what the step raised, `StepTimeout` after the deadline, `StepFailed` if the process was lost.
+        """
+        self.start()
+        answer = self._ask(json.dumps({"step": step, "run": run_id}), step)
+        self._done += 1
+        if self._done >= self._steps or int(answer.get("rss", 0)) > self._most_bytes:
+            self.close()
+        if "error" in answer:
+            raise told(answer["error"])
+        return read_outcome(answer["outcome"])
+
+    def close(self) -> None:
+        """End the process, gently if it listens."""
+        process, self._process = self._process, None
+        self._done = 0
+        if process is None:
+            return
+        if process.stdin:
+            with suppress(OSError):  # it has gone already
+                process.stdin.close()
+        try:
+            process.wait(timeout=_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        if process.stdout:
+            process.stdout.close()
+
+    def _start(self) -> None:
+        self._log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                self._argv, cwd=self._folder, env=scrubbed(os.environ), text=True, encoding="utf-8",
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
+            )  # fmt: skip
+        self._answers = queue.Queue()
+        reader = threading.Thread(target=_read, args=(self._process.stdout, self._answers), daemon=True)
+        reader.start()
+
+    def _ask(self, line: str, step: str) -> dict[str, Any]:
+        process = self._process
+        if process is None or process.stdin is None:
+            raise self._lost(step)
+        try:
+            process.stdin.write(line + "\n")
+            process.stdin.flush()
+            answer = self._answers.get(timeout=self._seconds)
+        except OSError as error:
+            raise self._lost(step) from error
+        except queue.Empty:
+            process.kill()
+            self.close()
+            raise StepTimeout(
+                f"{step} took longer than {self._seconds:g} s and was ended", fix="give it less data or more time"
+            ) from None
+        if not answer:
+            raise self._lost(step)
+        return dict(json.loads(answer))
+
+    def _lost(self, step: str) -> StepFailed:
+        code = self._process.wait() if self._process else None
+        self.close()
+        return StepFailed(
+            f"the process of {step} ended with status {code} before it answered",
+            fix=f"look at {self._log.name}; then train again: finished steps are kept",
+        )
+
+
+def _read(stream: IO[str] | None, answers: "queue.Queue[str]") -> None:
+    """Move lines into the queue; an empty one says that the process has gone."""
+    if stream is not None:
+        with suppress(ValueError):  # closed while reading
+            for line in stream:
+                answers.put(line)
+    answers.put("")

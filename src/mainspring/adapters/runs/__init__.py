@@ -1,0 +1,1 @@
+"""Run records and the step cache as JSON files."""

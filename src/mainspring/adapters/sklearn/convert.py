@@ -1,0 +1,120 @@
+"""Turn a fitted estimator into a small, deterministic ONNX graph with one output: P(positive).
+
+skl2onnx gives a graph with a random name, changed column names, a label nobody asked for and inputs nobody reads.
+Here the graph gets the contract's column names back, only what the answer needs is kept, every inner name is
+counted, and texts about the producer are dropped, so the same estimator makes the same bytes on every machine.
+
+skl2onnx 1.20 passes Python bools where protobuf wants ints (an error from protobuf 7 on): they are turned while
+converting.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from onnx import ModelProto, TensorProto, helper
+from skl2onnx import convert_sklearn
+from skl2onnx.common._container import ModelComponentContainer
+from skl2onnx.common.data_types import FloatTensorType, StringTensorType
+
+from mainspring.develop.errors import NotConvertible
+from mainspring.kernel.contract import Input
+
+OUTPUT = "score"
+GRAPH = "model"
+OPSETS = {"": 18, "ai.onnx.ml": 3}
+_FIX = "use estimators that convert: docs/guides/training.md names those that were tried"
+
+
+def convert(estimator: object, inputs: Sequence[Input]) -> tuple[bytes, tuple[Input, ...]]:
+    """Return the graph's bytes and the inputs that it uses, in order. Raises `NotConvertible`."""
+    kinds = [
+        (item.name, FloatTensorType([None, 1]) if item.kind == "number" else StringTensorType([None, 1]))
+        for item in inputs
+    ]
+    try:
+        with _bools_as_ints():
+            model = convert_sklearn(estimator, GRAPH, kinds, options={"zipmap": False}, target_opset=OPSETS)
+    except Exception as error:
+        name = type(estimator).__name__
+        raise NotConvertible(f"{name} does not convert to ONNX: {type(error).__name__}: {error}", fix=_FIX) from error
+    if len(model.graph.output) != 2 or len(model.graph.input) != len(inputs):
+        raise NotConvertible(f"{type(estimator).__name__} has no two-class probabilities in ONNX", fix=_FIX)
+    used = _tidy(model, inputs)
+    return model.SerializeToString(deterministic=True), used
+
+
+@contextmanager
+def _bools_as_ints() -> Iterator[None]:
+    original = ModelComponentContainer.add_node
+
+    def add_node(self: Any, *args: Any, **attributes: Any) -> Any:  # noqa: ANN401 - skl2onnx's own signature
+        return original(self, *args, **{name: _int(value) for name, value in attributes.items()})
+
+    ModelComponentContainer.add_node = add_node
+    try:
+        yield
+    finally:
+        ModelComponentContainer.add_node = original
+
+
+def _int(value: object) -> object:
+    if isinstance(value, bool):
+        return int(value)
+    if isinstance(value, list | tuple) and any(isinstance(item, bool) for item in value):
+        return type(value)(int(item) if isinstance(item, bool) else item for item in value)
+    return value
+
+
+def _tidy(model: ModelProto, inputs: Sequence[Input]) -> tuple[Input, ...]:
+    graph = model.graph
+    names = {value.name: item.name for value, item in zip(graph.input, inputs, strict=True)}
+    _end_in_score(graph)
+    _drop_unread(graph)
+    read = {name for node in graph.node for name in node.input}
+    used = tuple(item for value, item in zip(list(graph.input), inputs, strict=True) if value.name in read)
+    if not used:
+        raise NotConvertible("the converted model reads no column", fix="fit on at least one feature")
+    _count_names(graph, names)
+    del graph.input[:]
+    kinds = {"number": TensorProto.FLOAT, "string": TensorProto.STRING}
+    graph.input.extend(helper.make_tensor_value_info(item.name, kinds[item.kind], [None, 1]) for item in used)
+    graph.name, graph.doc_string = GRAPH, ""
+    del graph.value_info[:]
+    model.producer_name = model.producer_version = model.domain = model.doc_string = ""
+    model.model_version = 0
+    del model.metadata_props[:]
+    return used
+
+
+def _end_in_score(graph: Any) -> None:  # noqa: ANN401 - a GraphProto
+    probabilities = graph.output[1].name
+    graph.initializer.append(helper.make_tensor("positive", TensorProto.INT64, [], [1]))
+    graph.node.append(helper.make_node("Gather", [probabilities, "positive"], [OUTPUT], axis=1))
+    del graph.output[:]
+    graph.output.append(helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, [None]))
+
+
+def _drop_unread(graph: Any) -> None:  # noqa: ANN401 - a GraphProto
+    needed, kept = {OUTPUT}, []
+    for node in reversed(list(graph.node)):
+        if needed & set(node.output):
+            needed |= set(node.input)
+            kept.append(node)
+    constants = [item for item in graph.initializer if item.name in needed]
+    del graph.node[:], graph.initializer[:]
+    graph.node.extend(reversed(kept))
+    graph.initializer.extend(constants)
+
+
+def _count_names(graph: Any, names: dict[str, str]) -> None:  # noqa: ANN401 - a GraphProto
+    names = {**names, OUTPUT: OUTPUT, "": ""}
+    for place, constant in enumerate(graph.initializer):
+        names[constant.name] = f"/c{place}"
+        constant.name = names[constant.name]
+    for place, node in enumerate(graph.node):
+        node.name, node.doc_string = f"/n{place}", ""
+        for slot, name in enumerate(node.output):
+            node.output[slot] = names.setdefault(name, f"/n{place}.{slot}")
+        for slot, name in enumerate(node.input):
+            node.input[slot] = names[name]

@@ -1,0 +1,60 @@
+"""Train with the user's function. The estimator lives and dies inside `SklearnTrainer.train`."""
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mainspring.adapters.sklearn.convert import OUTPUT, convert
+from mainspring.adapters.sklearn.functions import imported
+from mainspring.adapters.sklearn.pandas_frames import frame_of, inputs_of, rounded, target_of
+from mainspring.adapters.sklearn.probe import probe
+from mainspring.develop.errors import FunctionFailed
+from mainspring.develop.ports import Trained, TrainingJob
+from mainspring.stats.columns import Columns, Floats, is_null
+
+_FIX = "return a fitted two-class classifier; run the function on a few rows in a test"
+
+
+class SklearnTrainer:
+    """Imports functions from a project's folder; fits; converts. root: the folder of the project file."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def train(self, job: TrainingJob) -> Trained:
+        """Fit and convert. Raises `FunctionNotFound`, `FunctionFailed` or `NotConvertible`."""
+        columns = rounded(job.columns)
+        with imported(job.function, self._root) as function:
+            started = time.perf_counter()
+            estimator = _fit(function, columns, job)
+            seconds = time.perf_counter() - started
+            model, used = convert(estimator, inputs_of(columns))
+            rows, scores = _probe(estimator, rounded(job.holdout), columns, job.function)
+        kept = {item.name: rows[item.name] for item in used}
+        return Trained(
+            model=model, inputs=used, output=OUTPUT, probe=kept, probe_scores=scores, fit_seconds=seconds
+        )  # fmt: skip
+
+
+def _fit(function: Any, columns: Columns, job: TrainingJob) -> Any:  # noqa: ANN401 - the user's estimator
+    params: Mapping[str, Any] = dict(job.params)
+    try:
+        estimator = function(frame_of(columns), target_of(job.target), params)
+    except Exception as error:
+        raise FunctionFailed(f"{job.function} failed: {type(error).__name__}: {error}", fix=_FIX) from error
+    classes = getattr(estimator, "classes_", None)
+    if not hasattr(estimator, "predict_proba") or classes is None:
+        raise FunctionFailed(f"{job.function} returned {type(estimator).__name__}, not a fitted classifier", fix=_FIX)
+    if list(classes) != [0, 1]:
+        raise FunctionFailed(f"the classifier of {job.function} knows the classes {list(classes)[:5]}", fix=_FIX)
+    return estimator
+
+
+def _probe(estimator: Any, holdout: Columns, learnt: Columns, function: str) -> tuple[Columns, Floats]:  # noqa: ANN401
+    nullable = [name for name, values in learnt.items() if values.dtype != object and is_null(values).any()]
+    try:
+        return probe(estimator, holdout, nullable)
+    except Exception as error:
+        what = f"the estimator of {function} cannot score holdout rows: {type(error).__name__}: {error}"
+        raise FunctionFailed(what, fix=_FIX) from error

@@ -1,0 +1,68 @@
+"""train-model: fit with the user's function and write the model in its final form.
+
+Four files leave the step and no Python object: the ONNX graph, its contract, the reference profile that watching
+compares with, and the probe, the original estimator's answers that validate-model holds the graph to.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from mainspring.data import views
+from mainspring.develop.ports import Trained, TrainingJob
+from mainspring.develop.runs import Run
+from mainspring.flows.steps.ports import Made, StepPorts
+from mainspring.flows.steps.tables import Part, read_parts, write_table
+from mainspring.kernel.contract import Contract
+from mainspring.observe.references import reference_profile
+from mainspring.stats.columns import Array
+
+MODEL_FILE, CONTRACT_FILE, PROFILE_FILE = "model.onnx", "contract.json", "profile.json"
+MAX_ROWS = 50_000
+SAMPLE_ROWS = 5
+PROBE_SCORE = "score"
+
+
+def train_model(run: Run, files: Mapping[str, str], ports: StepPorts) -> Made:
+    """Write `model`, `contract`, `profile` and `probe`. Raises what the trainer raises."""
+    training, holdout = read_parts(files, ports)
+    plan = run.training
+    trained = ports.trainer.train(
+        TrainingJob(
+            function=plan.function, columns=training.columns, target=training.target, holdout=holdout.columns,
+            params=plan.params,
+        )
+    )  # fmt: skip
+    outputs = {
+        "model": ports.store.put(trained.model),
+        "contract": ports.store.put(_contract(run, trained).to_bytes()),
+        "profile": ports.store.put(_profile(training, trained, ports)),
+        "probe": write_table({**trained.probe, PROBE_SCORE: trained.probe_scores}, ports),
+    }
+    metrics = {"fit_seconds": round(trained.fit_seconds, 6), "inputs": float(len(trained.inputs))}
+    return Made(outputs=outputs, metrics=metrics | {"model_bytes": float(len(trained.model))})
+
+
+def _contract(run: Run, trained: Trained) -> Contract:
+    document = views.to_json(views.from_json(run.definitions))
+    ask = document["ask"]
+    return Contract(
+        model=run.model, inputs=trained.inputs, output=trained.output,
+        ask={"from": ask["source"], "key": ask["key"], "at": ask["at"]},
+        views=[document], limits={"rows": MAX_ROWS}, sample=_sample(trained),
+    )  # fmt: skip
+
+
+def _sample(trained: Trained) -> dict[str, Any]:
+    count = min(SAMPLE_ROWS, len(trained.probe_scores))
+    columns = {item.name: _plain(trained.probe[item.name][:count]) for item in trained.inputs}
+    return {"columns": columns, "scores": _plain(trained.probe_scores[:count])}
+
+
+def _plain(values: Array) -> list[Any]:
+    return [None if value != value else value for value in values.tolist()]
+
+
+def _profile(training: Part, trained: Trained, ports: StepPorts) -> bytes:
+    columns = {item.name: training.columns[item.name] for item in trained.inputs}
+    scores = ports.scorer(trained.model, trained.inputs)(columns)
+    return reference_profile(columns, training.asked_at, scores).to_bytes()

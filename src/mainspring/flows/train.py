@@ -1,0 +1,140 @@
+"""Train a model: plan, run the steps, judge, register, number, and tell it to the ledger and the mirror.
+
+The story in one screen is `train`. Each step runs where user code may run (`StepRunner`), or is reused; the last one
+signs, so it runs here. Killed anywhere, the same call goes on where it stopped: files are content-addressed,
+outcomes are kept by key, events are appended once for (run, step, key), and a digest has one version.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from mainspring.deliver.gates import Gate, Verdict, judge
+from mainspring.deliver.ports import Versions
+from mainspring.develop.plan import Explanation, explain
+from mainspring.develop.ports import Progress, RunMirror, Runs, StepCache, StepRunner
+from mainspring.develop.runs import Run
+from mainspring.develop.steps import REGISTER, STEPS, Outcome, Step, files_of, step_inputs, step_key
+from mainspring.flows.steps.chapters import Chapters
+from mainspring.flows.steps.mirroring import mirrored
+from mainspring.flows.steps.perform import reusable
+from mainspring.flows.steps.register_model import RegisterPorts, register_model
+from mainspring.kernel.digests import canonical_json, digest_of
+from mainspring.kernel.errors import MainspringError
+from mainspring.kernel.events import Event, Ledger
+from mainspring.kernel.failpoints import hit
+from mainspring.kernel.times import Clock
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainPorts:
+    """What a training needs. register: store, models and keys; mirror: None where nobody wants one."""
+
+    ledger: Ledger
+    clock: Clock
+    runs: Runs
+    cache: StepCache
+    steps: StepRunner
+    register: RegisterPorts
+    versions: Versions
+    mirror: RunMirror | None
+    progress: Progress
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainResult:
+    """A finished training. seconds: step -> what it cost when it ran, also where it was reused now."""
+
+    run: Run
+    outcomes: tuple[Outcome, ...]
+    digest: str
+    version: int
+    verdict: Verdict
+    evidence: Mapping[str, Any]
+    seconds: Mapping[str, float]
+    event: Event
+
+
+def train(run: Run, gates: Sequence[Gate], ports: TrainPorts, *, actor: str, cause: Sequence[int] = ()) -> TrainResult:
+    """Train, judge and register one candidate; it gets a version whether or not the gates let it through.
+
+    Calling it again with the same run goes on where it stopped. Raises what a step raised, after a `run.failed` event.
+    """
+    ports.runs.save(run)
+    chapters = Chapters(run=run, actor=actor, ledger=ports.ledger, clock=ports.clock)
+    started = chapters.started(cause)
+    try:
+        outcomes = [_step(step, run, chapters, ports) for step in STEPS if step is not REGISTER]
+        files = files_of(outcomes)
+        evidence = json.loads(ports.register.store.get(files["evidence"]))
+        verdict = judge(gates, evidence)
+        outcomes.append(_register(run, files, verdict, ports))
+        chapters.finished_step(outcomes[-1])
+        digest = outcomes[-1].outputs["registered"]
+        version = ports.versions.assign(run.model, digest)
+        hit("version.assign")
+    except MainspringError as error:
+        chapters.failed(error)
+        raise
+    judged = chapters.judged(verdict, digest, version, (started.seq,))
+    seconds = {outcome.step: outcome.seconds for outcome in outcomes}
+    finished = chapters.finished(digest, version, verdict, seconds, (judged.seq,))
+    result = TrainResult(
+        run=run, outcomes=tuple(outcomes), digest=digest, version=version, verdict=verdict, evidence=evidence,
+        seconds=seconds, event=finished,
+    )  # fmt: skip
+    _show(result, files, chapters, ports)
+    return result
+
+
+def explain_training(run: Run, ports: TrainPorts) -> list[Explanation]:
+    """Tell for each step whether it would be reused, or why it would run, against the model's last training."""
+    previous: dict[str, Outcome] = {}
+    for event in ports.ledger.read(kind="step.finished"):
+        found = ports.cache.get(event.body["key"]) if event.body["model"] == run.model else None
+        if found is not None:
+            previous[found.step] = found
+    return explain(run, lambda key: reusable(key, ports.cache, ports.register.store), previous)
+
+
+def _step(step: Step, run: Run, chapters: Chapters, ports: TrainPorts) -> Outcome:
+    ports.progress(step.name)
+    before = [ports.runs.outcome(run.id, earlier.name) for earlier in STEPS[: STEPS.index(step)]]
+    inputs = step_inputs(step, run, files_of([outcome for outcome in before if outcome is not None]))
+    outcome = reusable(step_key(step, inputs), ports.cache, ports.register.store)
+    if outcome is None:
+        outcome = ports.steps.run(step.name, run.id)
+    ports.runs.finish(run.id, outcome)
+    chapters.finished_step(outcome)
+    return outcome
+
+
+def _register(run: Run, files: Mapping[str, str], verdict: Verdict, ports: TrainPorts) -> Outcome:
+    ports.progress(REGISTER.name)
+    gate = verdict.to_json()
+    inputs = step_inputs(REGISTER, run, files) | {"gate": digest_of(gate)}
+    found = ports.cache.get(step_key(REGISTER, inputs))
+    digest = register_model(run, files, canonical_json(gate), ports.register)
+    if found is not None and found.outputs["registered"] == digest:
+        outcome = replace(found, reused=True)
+    else:
+        outcome = Outcome(
+            step=REGISTER.name, key=step_key(REGISTER, inputs), inputs=inputs, outputs={"registered": digest},
+            seconds=0.0, run=run.id,
+        )  # fmt: skip
+        ports.cache.put(outcome)
+        hit("step.done")
+    ports.runs.finish(run.id, outcome)
+    return outcome
+
+
+def _show(result: TrainResult, files: Mapping[str, str], chapters: Chapters, ports: TrainPorts) -> None:
+    if ports.mirror is None:
+        return
+    try:
+        evidence = ports.register.store.get(files["evidence"])
+        gate = canonical_json(result.verdict.to_json())
+        ports.mirror.record(mirrored(result.run, result.digest, result.version, evidence, gate))
+    except MainspringError as error:
+        chapters.not_mirrored(error)
