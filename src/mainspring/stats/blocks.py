@@ -1,5 +1,6 @@
 """Sums by block: what every interval, paired test and sequential test here works on."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,3 +43,20 @@ def as_blocks(values: Array, blocks: Array) -> tuple[Block, ...]:
         Block(block=int(name), total=float(total), rows=int(count))
         for name, total, count in zip(names, totals, rows, strict=True)
     )
+
+
+def pooled(blocks: Sequence[Block], rows: int) -> tuple[Block, ...]:
+    """Join neighbours, in order, until each has at least `rows` rows; what is left over at the end is dropped.
+
+    >>> parts = [Block(block=n, total=1.0, rows=60) for n in range(5)]
+    >>> [(b.block, b.total, b.rows) for b in pooled(parts, 100)]
+    [(1, 2.0, 120), (3, 2.0, 120)]
+    """
+    made: list[Block] = []
+    total, count = 0.0, 0
+    for part in sorted(blocks, key=lambda block: block.block):
+        total, count = total + part.total, count + part.rows
+        if count >= rows:
+            made.append(Block(block=part.block, total=total, rows=count))
+            total, count = 0.0, 0
+    return tuple(made)
