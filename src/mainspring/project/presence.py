@@ -6,6 +6,7 @@ from pathlib import Path
 
 from mainspring.project.load import Project
 from mainspring.project.mistakes import InvalidProject, Mistake
+from mainspring.project.mistakes import Path as DocumentPath
 
 
 def check_presence(project: Project) -> None:
@@ -19,13 +20,15 @@ def _absent(project: Project) -> Iterator[Mistake]:
     for source in project.settings.definitions.sources:
         if not (project.root / source.uri).is_file():
             path = ("data", "sources", source.name, "uri")
-            what, fix = f"there is no file {source.uri}", "make it, or correct the path"
-            yield Mistake(path=path, line=project.locate(path), what=what, code="project.reference", fix=fix)
+            yield _mistake(project, path, f"there is no file {source.uri}", "make it, or correct the path")
     what = _without_function(project)
     if what:
-        path = ("training", "function")
         fix = "write the function below src/, or correct the name"
-        yield Mistake(path=path, line=project.locate(path), what=what, code="project.reference", fix=fix)
+        yield _mistake(project, ("training", "function"), what, fix)
+
+
+def _mistake(project: Project, path: DocumentPath, what: str, fix: str) -> Mistake:
+    return Mistake(path=path, line=project.locate(path), what=what, code="project.reference", fix=fix)
 
 
 def _without_function(project: Project) -> str:
