@@ -1,7 +1,11 @@
 """The console's server: only this machine is answered, and every answer is safe to show."""
 
 import asyncio
+import http.client
 import json
+import socket
+import threading
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,7 +13,7 @@ from typing import Any
 import pytest
 from starlette.types import Message
 
-from mainspring.entry.console.page import SAFE_HEADERS, Status, create_page, is_loopback, is_own_host
+from mainspring.entry.console.page import SAFE_HEADERS, Status, create_page, is_loopback, is_own_host, page_server
 from mainspring.kernel.errors import NotFound
 
 Answer = tuple[int, dict[str, str], str]
@@ -116,6 +120,25 @@ def test_another_machine_is_refused(report: Path, client: str) -> None:
 @pytest.mark.parametrize("client", ["127.0.0.1", "127.3.2.1", "::1", "::ffff:127.0.0.1"])
 def test_this_machine_is_known_by_every_loopback_address(client: str) -> None:
     assert is_loopback(client)
+
+
+def test_a_real_server_listens_on_this_machine_only_and_stops_when_told(report: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    server = page_server(create_page(report, dict), port)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started and thread.is_alive():
+        time.sleep(0.01)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    connection.request("GET", "/", headers={"X-Forwarded-For": "10.0.0.8"})
+    answer = connection.getresponse()
+    assert (answer.status, answer.read()) == (200, b"<!DOCTYPE html><p>first")
+    assert answer.getheader("server") is None
+    connection.close()
+    server.should_exit = True
+    thread.join(10)
+    assert not thread.is_alive()
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "TRACE"])

@@ -17,7 +17,7 @@ from mainspring.entry.console.heat import heat_map, shade
 from mainspring.entry.console.plots import bar_chart, interval_chart
 from mainspring.entry.console.report_data import Difference, Event
 from mainspring.entry.console.scales import Scale, date_ticks, extent, tick_text, ticks, time_extent
-from mainspring.entry.console.timeline import event_rows
+from mainspring.entry.console.timeline import event_rows, strip_plot
 from mainspring.entry.console.verdict import find, side
 from mainspring.kernel.times import DAY, HOUR, parse_time
 
@@ -140,6 +140,15 @@ def test_repeated_findings_share_a_row_until_something_is_done() -> None:
     ]  # fmt: skip
     assert rows[0].first.endswith("01:00")
     assert rows[0].last.endswith("03:00")
+
+
+def test_findings_too_close_to_tell_apart_become_one_bar() -> None:
+    found = [event(hour, "drift_found") for hour in (0, 1, 2, 900, 2000)]
+    policies = complete({"policies": [{"name": "mainspring", "events": [*found, event(3, "trained")]}]})["policies"]
+    drawn = strip_plot(policies, 1000, left=150)
+    assert drawn.count("<rect") == 3
+    assert "2013-05-01 00:00 to 2013-05-01 02:00, 3 times drift found" in drawn
+    assert drawn.count("<path") == 1
 
 
 def test_a_rolled_back_rollout_tells_its_last_paired_difference() -> None:

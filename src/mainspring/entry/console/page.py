@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
@@ -55,6 +56,24 @@ def create_page(report: Path, status: Status) -> "Guard":
 
     routes = [Route("/", show_report), Route("/status", show_status), Route("/status.json", tell_status)]
     return Guard(Starlette(routes=routes))
+
+
+def page_server(app: ASGIApp, port: int) -> uvicorn.Server:
+    """Return a server for the application on 127.0.0.1 only; `.run()` serves until `.should_exit` is set.
+
+    Forwarding headers are not believed (they could pretend to be another address) and no version is told.
+    """
+    return uvicorn.Server(
+        uvicorn.Config(
+            app,
+            host="127.0.0.1",
+            port=port,
+            log_level="warning",
+            lifespan="off",
+            proxy_headers=False,
+            server_header=False,
+        )
+    )
 
 
 class Guard:

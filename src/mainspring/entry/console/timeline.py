@@ -27,12 +27,10 @@ _SHAPES = {
     "canary_step": "M-1.6 -5 h3.2 v10 h-3.2 Z",
     "promoted": "M0 -5.5 L5.5 4.5 L-5.5 4.5 Z",
     "rolled_back": "M0 5.5 L5.5 -4.5 L-5.5 -4.5 Z",
-    "drift_found": "M-1.2 -5 h2.4 v10 h-2.4 Z",
-    "retrain_refused": "M-1 -4 h2 v8 h-2 Z",
 }
 _DOT = "M-3.5 0 a3.5 3.5 0 1 0 7 0 a3.5 3.5 0 1 0 -7 0 Z"
 _FINDINGS = ("drift_found", "retrain_refused")
-_LANE, _TITLE = 20.0, 25.0
+_LANE, _TITLE, _NEAR = 20.0, 25.0, 3.6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,23 +106,55 @@ def _kinds(events: Sequence[Event]) -> list[str]:
 
 
 def _lane(events: Sequence[Event], kind: str, x: Scale, middle: float) -> Markup:
-    marks = [
+    mine = [e for e in events if e["kind"] == kind]
+    draw = _runs if kind in _FINDINGS else _marks
+    label = clipped(f"{kind_words(kind)} ({len(mine)})", int(x.start / 5.9))
+    return joined(
+        [
+            line(x.start, middle, x.end, middle, "lane"),
+            text(0, middle + 4, label, "tick"),
+            element("g", *draw(mine, x, middle), class_=kind_class(kind)),
+        ]
+    )
+
+
+def _marks(events: Sequence[Event], x: Scale, middle: float) -> list[Markup]:
+    return [
         element(
             "path",
-            tip(f"{stamp(e['at'])} {kind_words(kind)}: {e['title']}"),
-            d=_SHAPES.get(kind, _DOT),
+            tip(f"{stamp(e['at'])} {kind_words(e['kind'])}: {e['title']}"),
+            d=_SHAPES.get(e["kind"], _DOT),
             transform=f"translate({x(e['at'] or 0):.1f} {middle:.1f})",
             class_="mark",
         )
         for e in events
-        if e["kind"] == kind
     ]
-    return joined(
-        [
-            line(x.start, middle, x.end, middle, "lane"),
-            text(0, middle + 4, clipped(f"{kind_words(kind)} ({len(marks)})", int(x.start / 5.9)), "tick"),
-            element("g", *marks, class_=kind_class(kind)),
-        ]
+
+
+def _runs(events: Sequence[Event], x: Scale, middle: float) -> list[Markup]:
+    """Return bars: findings too close to be told apart become one, from the first to the last."""
+    runs: list[list[Event]] = []
+    for event in events:
+        near = runs and x(event["at"] or 0) - x(runs[-1][-1]["at"] or 0) < _NEAR
+        if near:
+            runs[-1].append(event)
+        else:
+            runs.append([event])
+    return [_run(run, x, middle) for run in runs]
+
+
+def _run(run: Sequence[Event], x: Scale, middle: float) -> Markup:
+    first, last = run[0], run[-1]
+    until = f" to {stamp(last['at'])}, {len(run)} times" if len(run) > 1 else ""
+    start, end = x(first["at"] or 0), x(last["at"] or 0)
+    return element(
+        "rect",
+        tip(f"{stamp(first['at'])}{until} {kind_words(first['kind'])}: {last['title']}"),
+        x=start - 1.2,
+        y=middle - 4.5,
+        width=end - start + 2.4,
+        height=9,
+        class_="mark",
     )
 
 
