@@ -75,7 +75,9 @@ class Plane:
     def weight(self) -> float:
         """Return the percent of rows that the challenger answers now, after the router's own abort."""
         serving = self._serving
-        return 0.0 if serving is None else allowed_weight(serving.routing, self.override.aborted)
+        if serving is None or serving.challenger is None:
+            return 0.0
+        return allowed_weight(serving.routing, self.override.aborted)
 
     def swap(self, serving: Serving) -> None:
         """Serve other versions or weights from the next request on."""

@@ -24,6 +24,7 @@ LARGEST_INTEGER = 2**53
 MAX_TEXT = 65_536
 _LENGTH = struct.Struct("<I")
 _RANK = 2
+_FRAMING = "send 4 bytes of length, then UTF-8, for each text"
 _FLOATS: frozenset[type] = frozenset({int, float, type(None)})
 _INTEGERS: frozenset[type] = frozenset({int, type(None)})
 _TEXTS: frozenset[type] = frozenset({str, type(None)})
@@ -63,7 +64,7 @@ def from_json(name: str, datatype: str, rows: int, data: list[Any]) -> Tensor:
         return Tensor(name, datatype, np.array(data, dtype=np.int64))
     if datatype.startswith("FP"):
         _check_kinds(name, datatype, kinds, _FLOATS)
-        return Tensor(name, datatype, _finite(name, _float64(name, data)))
+        return Tensor(name, datatype, _float64(name, data))  # the decoder refused what is not finite
     _check_kinds(name, datatype, kinds, _INTEGERS)
     return Tensor(name, datatype, _integers(name, datatype, data, type(None) in kinds))
 
@@ -173,24 +174,22 @@ def _texts(name: str, data: list[Any], kinds: set[type]) -> Array:
 
 
 def _raw_texts(name: str, rows: int, raw: memoryview) -> Array:
-    whole, values, at = bytes(raw), [], 0
+    whole, at, cut = bytes(raw), 0, []
+    read = _LENGTH.unpack_from
     try:
         for _ in range(rows):
-            (size,) = _LENGTH.unpack_from(whole, at)
-            at += _LENGTH.size + size
-            if size > MAX_TEXT or at > len(whole):
-                raise BadTensor(
-                    f"tensor {shown(name)} has a text that is too long", fix="4 bytes of length, then UTF-8"
-                )
-            values.append(whole[at - size : at].decode("utf-8"))
+            start = at + _LENGTH.size
+            at = start + read(whole, at)[0]
+            cut.append(whole[start:at])
+        texts = {text: text.decode("utf-8") for text in set(cut)}
     except (struct.error, UnicodeDecodeError) as error:
-        raise BadTensor(
-            f"tensor {shown(name)} is cut short or not UTF-8", fix="4 bytes of length, then UTF-8"
-        ) from error
+        raise BadTensor(f"tensor {shown(name)} is cut short or not UTF-8", fix=_FRAMING) from error
     if at != len(whole):
-        raise BadTensor(f"tensor {shown(name)} has {len(whole) - at} bytes too many", fix="make shape and data agree")
+        raise BadTensor(f"tensor {shown(name)} has {len(whole)} bytes, its texts {at}", fix=_FRAMING)
+    if max(map(len, cut)) > MAX_TEXT:
+        raise BadTensor(f"tensor {shown(name)} holds a text above {MAX_TEXT} bytes", fix="send less")
     column = np.empty(rows, dtype=object)
-    column[:] = values
+    column[:] = [texts[text] for text in cut]
     return column
 
 

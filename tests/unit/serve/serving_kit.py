@@ -22,7 +22,7 @@ from mainspring.kernel.records import LoggedRequest
 from mainspring.kernel.times import Clock, FixedClock
 from mainspring.serve.log import PredictionLog
 from mainspring.serve.plane import Plane, PlaneRules
-from mainspring.serve.ports import Assemble, Challenger, LoadedModel, Routing, Served, rollout_id_of
+from mainspring.serve.ports import Assemble, Challenger, LoadedModel, LogSink, Mode, Routing, Served, rollout_id_of
 from mainspring.serve.reconciler import Reconciler
 from mainspring.stats.columns import Columns, Floats
 
@@ -100,7 +100,7 @@ class MemoryReleases:
         self.routing: Routing | None = None
         self._count = 0
 
-    def set(self, champion: int, challenger: int | None = None, weight: float = 0, mode: Any = "canary") -> str:
+    def set(self, champion: int, challenger: int | None = None, weight: float = 0, mode: Mode = "canary") -> str:
         self._count += 1
         other = None
         if challenger is not None:
@@ -131,7 +131,7 @@ class Parts:
 
     def __init__(
         self,
-        log: Any = None,
+        log: LogSink | None = None,
         clock: Clock | None = None,
         assemble: Assemble | None = None,
         rules: PlaneRules | None = None,
@@ -145,12 +145,12 @@ class Parts:
         self.models.add(1, TinyEngine(0.0))
         self.models.add(2, TinyEngine(1.0))
 
-    def serve(self, champion: int = 1, challenger: int | None = None, weight: float = 0, mode: Any = "canary") -> None:
+    def serve(self, champion: int = 1, challenger: int | None = None, weight: float = 0, mode: Mode = "canary") -> None:
         self.releases.set(champion, challenger, weight, mode)
         self.reconciler.look()
 
 
-def body(rows: int = 2, **more: Any) -> dict[str, Any]:
+def body(rows: int = 2, **more: object) -> dict[str, Any]:
     """A good V2 request of the tiny model."""
     return {
         "inputs": [
@@ -195,7 +195,7 @@ class RunningServer:
         finally:
             connection.close()
 
-    def infer(self, document: Any, **headers: str) -> tuple[int, Any]:
+    def infer(self, document: object, **headers: str) -> tuple[int, Any]:
         data = document if isinstance(document, bytes) else json.dumps(document).encode()
         status, _, content = self.ask("POST", f"/v2/models/{MODEL}/infer", data, headers)
         return status, json.loads(content)
@@ -212,7 +212,7 @@ class RunningServer:
 
 
 @contextlib.contextmanager
-def running(root: Path, parts: Parts | None = None, **listening: Any) -> Iterator[RunningServer]:
+def running(root: Path, parts: Parts | None = None, listening: Listening | None = None) -> Iterator[RunningServer]:
     """Run a server in a thread until the block ends."""
     log = PredictionLog(SegmentWriter(root))
     made = parts or Parts()
@@ -225,7 +225,7 @@ def running(root: Path, parts: Parts | None = None, **listening: Any) -> Iterato
         found.append(at)
         ready.set()
 
-    at = Listening(**{"drain_s": 0.1, "poll_s": 0.05, **listening})
+    at = listening or Listening(drain_s=0.1, poll_s=0.05)
     thread = threading.Thread(
         target=lambda: run(made.plane, log, made.reconciler, listening=at, ready=announced, stop=stop)
     )

@@ -5,12 +5,13 @@ One sweep a second looks at every connection, so a request itself pays for a few
 
 import asyncio
 import time
+from dataclasses import dataclass
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 HEAD_LIMIT = 65_536
-HEAD_S, BODY_S, WRITE_S = 10.0, 30.0, 30.0
+HEADER_COUNT = 200
 _REFUSED = b"HTTP/1.1 %d %s\r\ncontent-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n%s"
 _TOO_LARGE = (
     431,
@@ -21,6 +22,15 @@ _TOO_SLOW = (408, b"Request Timeout", b'{"error":"the request did not arrive in 
 _NOT_HTTP = (400, b"Bad Request", b'{"error":"not an HTTP/1.1 request","code":"request.http"}')
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deadlines:
+    """Seconds that a client has: to send a request's head, its body, and to read what waits for it."""
+
+    head_s: float = 10.0
+    body_s: float = 30.0
+    write_s: float = 30.0
+
+
 class BoundedProtocol(HttpToolsProtocol):
     """uvicorn's protocol with a bounded head and deadlines.
 
@@ -28,6 +38,7 @@ class BoundedProtocol(HttpToolsProtocol):
     """
 
     waiting_since = 0.0
+    paused_since = 0.0
     _head_size = 0
     _in_body = False
 
@@ -48,7 +59,8 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Refuse a large head; start the body's deadline."""
-        if sum(len(name) + len(value) for name, value in self.headers) + len(self.url) > HEAD_LIMIT:
+        size = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
+        if size > HEAD_LIMIT or len(self.headers) > HEADER_COUNT:
             self.refuse(_TOO_LARGE)
             raise ValueError("head too large")  # stops the parser; nobody above sees it
         self._in_body, self._head_size = True, 0
@@ -72,24 +84,24 @@ class BoundedProtocol(HttpToolsProtocol):
                 self.transport.write(_REFUSED % (status, phrase, len(body), body))
             self.transport.close()
 
-    def sweep(self, now: float) -> None:
+    def sweep(self, now: float, deadlines: Deadlines) -> None:
         """Close what is too slow; `now` is monotonic seconds."""
         if self.flow is not None and self.flow.write_paused:
-            self.paused_since = getattr(self, "paused_since", 0.0) or now
-            if now - self.paused_since > WRITE_S:
+            self.paused_since = self.paused_since or now
+            if now - self.paused_since > deadlines.write_s:
                 self.transport.abort()
             return
         self.paused_since = 0.0
-        limit = BODY_S if self._in_body else HEAD_S
+        limit = deadlines.body_s if self._in_body else deadlines.head_s
         if self.waiting_since and now - self.waiting_since > limit:
             self.refuse(_TOO_SLOW)
 
 
-async def sweep_forever(connections: set[Any], every_s: float = 1.0) -> None:
+async def sweep_forever(connections: set[Any], deadlines: Deadlines, every_s: float = 1.0) -> None:
     """Sweep the server's connections until cancelled."""
     while True:
         await asyncio.sleep(every_s)
         now = time.monotonic()
         for connection in list(connections):
             if isinstance(connection, BoundedProtocol):
-                connection.sweep(now)
+                connection.sweep(now, deadlines)

@@ -13,7 +13,7 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any
 
@@ -22,7 +22,7 @@ import uvicorn
 from mainspring.entry.inference.admin import AdminApp, Served
 from mainspring.entry.inference.http import PublicApp
 from mainspring.entry.inference.metrics import Metrics
-from mainspring.entry.inference.protocol import BoundedProtocol, sweep_forever
+from mainspring.entry.inference.protocol import BoundedProtocol, Deadlines, sweep_forever
 from mainspring.kernel.errors import MainspringError
 from mainspring.serve.log import PredictionLog
 from mainspring.serve.plane import Plane
@@ -61,6 +61,7 @@ class Listening:
     admin_port: int = 0
     poll_s: float = 0.5
     drain_s: float = 1.0
+    deadlines: Deadlines = field(default_factory=Deadlines)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -126,7 +127,7 @@ class _Server:
             ports = [asyncio.create_task(s.serve([at])) for s, at in ((self._public, public), (self._admin, admin))]
             beside = [
                 asyncio.create_task(self._poll()),
-                asyncio.create_task(sweep_forever(self._public.server_state.connections)),
+                asyncio.create_task(sweep_forever(self._public.server_state.connections, self._listening.deadlines)),
             ]
             try:
                 await self._started(ports)
