@@ -157,7 +157,7 @@ def _unproven(plan: RolloutPlan, seen: Seen) -> str:
     mean, upper, rows = _difference(seen)
     if rows < plan.min_requests:
         return f"{rows} of {plan.min_requests} paired rows have matured"
-    if upper <= plan.margin or (seen.now - seen.entered_at >= PATIENCE * plan.hold and mean <= plan.margin):
+    if upper <= plan.margin or seen.now - seen.entered_at >= PATIENCE * plan.hold:
         return ""
     return f"matured loss differs by {mean:+.4f}, bound {upper:+.4f}; margin {plan.margin:+.4f}"
 
