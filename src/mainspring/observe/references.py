@@ -52,7 +52,7 @@ def cut_points(numbers: Floats) -> Floats:
 def novelty(values: Array, days: NDArray[np.int64]) -> float:
     """Return the largest share, over all 7-day windows of training, of values that the days before had not seen.
 
-    values: in order of time; days: their day numbers from 0. Windows that nothing precedes say nothing.
+    values: in order of time; days: their day numbers from 0. Only windows that a week precedes say something.
     """
     known = ~is_null(values)
     days, values = days[known], values[known]
@@ -67,8 +67,9 @@ def novelty(values: Array, days: NDArray[np.int64]) -> float:
         elif ranges is not None:
             below, above = (bound[np.maximum(starts - 1, 0)] for bound in ranges)
             new = (values < below) | (values >= above)
+        preceded = days[np.maximum(starts - 1, 0)] - days[:1] >= WEEK_DAYS - 1
         rows = np.bincount(week)
-        fresh = np.bincount(week, weights=new & (starts > 0), minlength=len(rows))
+        fresh = np.bincount(week, weights=new & preceded, minlength=len(rows))
         counted = rows >= MIN_WEEK_ROWS
         largest = max(largest, float((fresh[counted] / rows[counted]).max(initial=0.0)))
     return largest

@@ -1,8 +1,8 @@
 """Population stability index of two histograms over the same bins (Lewis 1994; Siddiqi 2006).
 
-PSI = sum (p - q) ln(p / q): the symmetric Kullback-Leibler divergence. Half a row is added to every bin (Jeffreys),
-so that an empty bin costs a finite amount that falls as rows grow. Under no drift, PSI / (1/n + 1/m) is about
-chi-squared with bins - 1 degrees of freedom (Yurdakul 2018): that gives a p-value for any kind of column.
+PSI = sum (p - q) ln(p / q): the symmetric Kullback-Leibler divergence. Half a row is added to every bin that either
+side filled (Jeffreys), so that an empty bin costs a finite amount that falls as rows grow. Under no drift,
+PSI / (1/n + 1/m) is about chi-squared with bins - 1 degrees of freedom (Yurdakul 2018): a p-value for any column.
 """
 
 import numpy as np
@@ -21,9 +21,11 @@ def psi(expected: Array, actual: Array) -> float:
     >>> round(psi(np.array([500, 500]), np.array([250, 750])), 3)
     0.274
     """
-    p, q = _shares(expected), _shares(actual)
-    if p is None or q is None:
+    before, now = np.asarray(expected, np.float64), np.asarray(actual, np.float64)
+    if not before.sum() or not now.sum():
         return 0.0
+    used = (before > 0) | (now > 0)
+    p, q = _shares(before[used]), _shares(now[used])
     return float(((q - p) * np.log(q / p)).sum())
 
 
@@ -36,7 +38,7 @@ def psi_p_value(value: float, expected: Array, actual: Array) -> float:
     return float(chdtrc(used - 1, value / (1 / n + 1 / m)))
 
 
-def _shares(counts: Array) -> Floats | None:
-    smooth = np.asarray(counts, np.float64) + HALF
-    total = smooth.sum()
-    return smooth / total if total > HALF * len(smooth) else None
+def _shares(counts: Floats) -> Floats:
+    smooth: Floats = counts + HALF
+    shares: Floats = smooth / smooth.sum()
+    return shares
