@@ -113,6 +113,14 @@ class ModelFailed(RequestRefused):
     status = 500
 
 
+class FeaturesFailed(RequestRefused):
+    """The online store did not answer; requests that bring their features are answered."""
+
+    code = "features.failed"
+    exit_code = 75
+    status = 503
+
+
 class ModelRefused(MainspringError):
     """A model may not serve: its sample scores differ, its contract clashes or its engine fails."""
 

@@ -18,7 +18,16 @@ from mainspring.kernel.ids import request_id
 from mainspring.kernel.records import LoggedRequest
 from mainspring.kernel.times import Clock
 from mainspring.serve.counters import Counters
-from mainspring.serve.errors import BadInput, ModelFailed, NotReady, TooLarge, UnknownModel, shown
+from mainspring.serve.errors import (
+    BadInput,
+    FeaturesFailed,
+    ModelFailed,
+    ModelRefused,
+    NotReady,
+    TooLarge,
+    UnknownModel,
+    shown,
+)
 from mainspring.serve.ports import Assemble, LogSink
 from mainspring.serve.questions import Answer, Question
 from mainspring.serve.router import AbortRule, Override, allowed_weight, chosen_rows
@@ -27,7 +36,6 @@ from mainspring.serve.versions import Serving, Version
 from mainspring.stats.columns import Columns, Floats
 
 ASK_PREFIX = "ask."
-_ENGINE_ERRORS = (ArithmeticError, LookupError, TypeError, ValueError, RuntimeError, OSError, MainspringError)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +56,7 @@ class _Scored:
     features: Columns
     scores: dict[str, Floats]
     errors: dict[str, str]
+    took_each: dict[str, int]
 
 
 class Plane:
@@ -117,63 +126,61 @@ class Plane:
 
     def finish(self, record: LoggedRequest, started_ns: int) -> None:
         """Count an answered request and log its record; `started_ns`: `time.perf_counter_ns` at its start."""
-        record.took_us = (time.perf_counter_ns() - started_ns) // 1_000
+        record.took_us = _micros_since(started_ns)
         self.counters.answered(record.took_us)
         self.counters.rows += len(record.keys)
         self.log.put(record)
 
     def _score(self, question: Question, serving: Serving, asked_at: NDArray[np.int64]) -> _Scored:
-        features = self._features(question, serving, serving.champion, asked_at)
-        champion = serving.champion
-        try:
-            scores = {champion.digest: champion.score(features)}
-        except _ENGINE_ERRORS as error:
-            raise ModelFailed(f"the model failed: {type(error).__name__}", fix="see the server's log") from error
-        if not np.isfinite(scores[champion.digest]).all():
-            raise ModelFailed("the model gave a number that is not finite", fix="see the server's log")
-        errors: dict[str, str] = {}
-        challenger = serving.challenger
-        if challenger is not None and challenger.digest != champion.digest and not self.override.aborted:
-            self._score_challenger(
-                question, serving, asked_at, _Scored(features=features, scores=scores, errors=errors)
-            )
-        return _Scored(features=features, scores=scores, errors=errors)
-
-    def _score_challenger(
-        self, question: Question, serving: Serving, asked_at: NDArray[np.int64], scored: _Scored
-    ) -> None:
-        challenger, failure = serving.challenger, ""
-        if challenger is None:
-            return
+        champion, challenger = serving.champion, serving.challenger
+        scored = _Scored(
+            features=self._features(question, serving, champion, asked_at), scores={}, errors={}, took_each={}
+        )
         started = time.perf_counter_ns()
         try:
-            features = scored.features
-            if not question.tensors and challenger.contract.views != serving.champion.contract.views:
+            scores = champion.score(scored.features)
+        except ModelRefused as error:
+            raise ModelFailed("the model failed", fix="see the server's log") from error
+        if not np.isfinite(scores).all():
+            raise ModelFailed("the model gave a number that is not finite", fix="see the server's log")
+        scored.scores[champion.digest] = scores
+        scored.took_each[champion.digest] = _micros_since(started)
+        if challenger is not None and challenger.digest != champion.digest and not self.override.aborted:
+            failure = self._try_challenger(challenger, question, asked_at, (serving, scored))
+            self.counters.challenger_requests += 1
+            self.override.saw(failure)
+            if failure:
+                self.counters.challenger_failures[failure] += 1
+                scored.errors[challenger.digest] = failure
+        return scored
+
+    def _try_challenger(
+        self, challenger: Version, question: Question, asked_at: NDArray[np.int64], beside: tuple[Serving, _Scored]
+    ) -> str:
+        """Score every row with the challenger too; return "" or why it failed, never raise."""
+        serving, scored = beside
+        features, started = scored.features, time.perf_counter_ns()
+        try:
+            if _is_entity(question) and challenger.contract.definitions != serving.champion.contract.definitions:
                 features = self._features(question, serving, challenger, asked_at)
                 scored.features.update({name: v for name, v in features.items() if name not in scored.features})
             scores = challenger.score(features)
-            if (time.perf_counter_ns() - started) // 1_000 > self.rules.late_us:
-                failure = "late"
-            elif not np.isfinite(scores).all():
-                failure = "not_finite"
-            scored.scores[challenger.digest] = scores
-        except _ENGINE_ERRORS:
-            failure = "error"
-        self.counters.challenger_requests += 1
-        self.override.saw(failure)
-        if failure:
-            self.counters.challenger_failures[failure] += 1
-            scored.errors[challenger.digest] = failure
+        except MainspringError:
+            return "error"
+        took = scored.took_each[challenger.digest] = _micros_since(started)
+        scored.scores[challenger.digest] = scores
+        if took > self.rules.late_us:
+            return "late"
+        return "" if np.isfinite(scores).all() else "not_finite"
 
     def _features(self, question: Question, serving: Serving, version: Version, asked_at: NDArray[np.int64]) -> Columns:
-        tensors = question.tensors
-        if tensors and not all(name.startswith(ASK_PREFIX) for name in tensors):
+        if not _is_entity(question):
             return _columns(question, serving)
         if not question.keys:
             raise BadInput("neither features nor keys were sent", fix="send every input, or the tensor @key")
         if self._assemble is None:
             raise BadInput("this server has no online store", fix="send every input of the model")
-        request = {name.removeprefix(ASK_PREFIX): tensor.values for name, tensor in tensors.items()}
+        request = {name.removeprefix(ASK_PREFIX): tensor.values for name, tensor in question.tensors.items()}
         return _assembled(self._assemble, version.contract, request, question.keys, asked_at)
 
     def _served(
@@ -194,14 +201,24 @@ class Plane:
         return (wanted & usable).astype(np.uint8)
 
 
+def _is_entity(question: Question) -> bool:
+    """Tell whether features are to be filled in: only keys were sent, perhaps with columns of the ask's own row."""
+    return all(name.startswith(ASK_PREFIX) for name in question.tensors)
+
+
+def _micros_since(started_ns: int) -> int:
+    return (time.perf_counter_ns() - started_ns) // 1_000
+
+
 def _assembled(
     assemble: Assemble, contract: Contract, request: Columns, keys: list[str], asked_at: NDArray[np.int64]
 ) -> Columns:
     try:
         columns = assemble(contract, request, keys, asked_at)
-    except (MainspringError, LookupError, ValueError) as error:
-        what = error.what if isinstance(error, MainspringError) else type(error).__name__
-        raise BadInput(f"features could not be assembled: {what[:200]}", fix="send every input of the model") from error
+    except MainspringError as error:
+        raise BadInput(f"features could not be assembled: {error.what[:200]}", fix=error.fix) from error
+    except Exception as error:  # a store has exceptions of its own; its failure is not the client's mistake
+        raise FeaturesFailed("the online store failed", fix="send every input, or try again") from error
     missing = [item.name for item in contract.inputs if item.name not in columns]
     if missing:
         raise BadInput(f"the online store has no {missing[0]!r}", fix="run features materialise, or send every input")
@@ -210,11 +227,11 @@ def _assembled(
 
 def _columns(question: Question, serving: Serving) -> Columns:
     inputs, tensors = serving.inputs, question.tensors
-    if tensors.keys() != inputs.keys():
-        unknown = sorted(tensors.keys() - inputs.keys())
-        if unknown:
-            raise BadInput(f"unknown input {shown(unknown[0])}", fix="see the model's metadata for its inputs")
-        missing = sorted(inputs.keys() - tensors.keys())
+    unknown = sorted(tensors.keys() - serving.known)
+    if unknown:
+        raise BadInput(f"unknown input {shown(unknown[0])}", fix="see the model's metadata for its inputs")
+    missing = sorted(inputs.keys() - tensors.keys())
+    if missing:
         raise BadInput(
             f"input {missing[0]!r} is missing ({len(missing)} in all)", fix="send every input, null if missing"
         )
@@ -246,6 +263,6 @@ def _record(
         keys=question.keys or [""] * question.rows, asked_at=asked_at.astype("<i8", copy=False).tobytes(),
         numbers={n: v.astype("<f8", copy=False).tobytes() for n, v in features.items() if v.dtype != object},
         strings={n: v.tolist() for n, v in features.items() if v.dtype == object},
-        versions=list(scored.scores), served=served.tobytes(), errors=scored.errors,
+        versions=list(scored.scores), served=served.tobytes(), errors=scored.errors, took_each=scored.took_each,
         scores={digest: values.astype("<f8", copy=False).tobytes() for digest, values in scored.scores.items()},
     )  # fmt: skip

@@ -25,9 +25,16 @@ class Version:
     inputs: Mapping[str, Kind]
 
     def score(self, columns: Columns) -> Floats:
-        """Return n finite-or-NaN scores; raise `ModelRefused` when the engine breaks its promise of shape or type."""
+        """Return n scores, NaN where the engine says so; raise `ModelRefused` for whatever else goes wrong in it.
+
+        An engine is foreign code with exceptions of its own; none may take an answer of another version with it.
+        """
         rows = len(next(iter(columns.values())))
-        scores = np.asarray(self.engine({name: columns[name] for name in self.inputs}))
+        try:
+            scores = np.asarray(self.engine({name: columns[name] for name in self.inputs}))
+        except Exception as error:
+            reason = f"{type(error).__name__}: {error}"[:200]
+            raise ModelRefused(f"version {self.number} failed: {reason}", fix="train it again") from error
         if scores.shape != (rows,) or scores.dtype != np.float64:
             raise ModelRefused(
                 f"version {self.number} gave {scores.dtype}{list(scores.shape)} for {rows} rows",
@@ -38,12 +45,17 @@ class Version:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Serving:
-    """Everything one request needs, swapped as a whole so that no request sees half of a release."""
+    """Everything one request needs, swapped as a whole so that no request sees half of a release.
+
+    inputs: what a request must hold: the inputs of every loaded version. known: what it may hold: those, and every
+    feature that a loaded contract defines (a converter drops inputs that its graph does not read).
+    """
 
     routing: Routing
     champion: Version
     challenger: Version | None
     inputs: Mapping[str, Kind]
+    known: frozenset[str]
     max_rows: int
 
     def versions(self) -> tuple[Version, ...]:
@@ -59,10 +71,7 @@ def checked(number: int, digest: str, model: LoadedModel) -> Version:
         inputs={item.name: item.kind for item in contract.inputs},
     )  # fmt: skip
     columns, expected = sample_of(contract)
-    try:
-        scores = version.score(columns)
-    except (ArithmeticError, LookupError, TypeError, ValueError, RuntimeError) as error:
-        raise ModelRefused(f"version {number} fails on its sample: {error}", fix="train it again") from error
+    scores = version.score(columns)
     worst = float(np.max(np.abs(scores - expected), initial=0.0))
     if not np.isfinite(scores).all() or worst > SAMPLE_TOLERANCE:
         raise ModelRefused(f"version {number} is {worst} off on its recorded sample", fix="train it again")
@@ -77,7 +86,20 @@ def serving_of(routing: Routing, champion: Version, challenger: Version | None, 
         _check_pair(champion, challenger)
         inputs.update(challenger.inputs)
         limits.append(challenger.contract.limits.get("rows", max_rows))
-    return Serving(routing=routing, champion=champion, challenger=challenger, inputs=inputs, max_rows=min(limits))
+    versions = [champion] if challenger is None else [champion, challenger]
+    known = frozenset(inputs).union(*(defined_features(version.contract) for version in versions))
+    return Serving(
+        routing=routing, champion=champion, challenger=challenger, inputs=inputs, known=known, max_rows=min(limits)
+    )
+
+
+def defined_features(contract: Contract) -> set[str]:
+    """Return `<view>.<column>` of every feature that the contract's definitions name."""
+    found: set[str] = set()
+    for view in contract.definitions.get("views", ()):
+        pairs = [*view.get("derive", ()), *view.get("aggregates", ())]
+        found.update(f"{view['name']}.{column}" for column in [*view.get("columns", ()), *(name for name, _ in pairs)])
+    return found
 
 
 def sample_of(contract: Contract) -> tuple[Columns, NDArray[np.float64]]:

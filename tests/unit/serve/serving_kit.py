@@ -64,7 +64,7 @@ def digest(number: int) -> str:
     return digest_bytes(str(number).encode())
 
 
-def contract(inputs: Sequence[Input] = INPUTS, engine: TinyEngine | None = None, views: Sequence[Any] = ()) -> Contract:
+def contract(inputs: Sequence[Input] = INPUTS, engine: TinyEngine | None = None) -> Contract:
     """A contract whose two-row sample holds for `engine`."""
     columns: dict[str, list[Any]] = {i.name: ["1.5", None] if i.kind == "number" else ["AA", None] for i in inputs}
     arrays: Columns = {
@@ -73,7 +73,7 @@ def contract(inputs: Sequence[Input] = INPUTS, engine: TinyEngine | None = None,
     scores = (engine or TinyEngine())(arrays)
     return Contract(
         model=MODEL, inputs=inputs, output="probability", ask={"from": "flights", "key": "id", "at": "at"},
-        views=views, limits={"rows": 1_000}, sample={"columns": columns, "scores": [repr(float(s)) for s in scores]},
+        definitions={}, limits={"rows": 1_000}, sample={"columns": columns, "scores": [repr(float(s)) for s in scores]},
     )  # fmt: skip
 
 

@@ -23,7 +23,7 @@ from mainspring.entry.inference.bodies import (
     send_json,
 )
 from mainspring.entry.inference.metrics import Metrics
-from mainspring.serve.errors import ModelFailed, NotReady, RequestRefused, UnknownRoute, WrongMethod
+from mainspring.serve.errors import FeaturesFailed, ModelFailed, NotReady, RequestRefused, UnknownRoute, WrongMethod
 from mainspring.serve.inference import infer
 from mainspring.serve.plane import Plane
 from mainspring.serve.protocols.v2_answers import model_metadata
@@ -57,7 +57,7 @@ class PublicApp:
             await self._routed(scope, receive, send)
         except RequestRefused as error:
             self._plane.counters.refused[error.code] += 1
-            if isinstance(error, ModelFailed):
+            if isinstance(error, ModelFailed | FeaturesFailed):
                 _log.error("%s: %s", error.what, error.__cause__)
             await send_error(send, error)
         except Disconnected:
