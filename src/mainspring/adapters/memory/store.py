@@ -1,6 +1,8 @@
 """The content store as a dict."""
 
+import shutil
 import tempfile
+import weakref
 from pathlib import Path
 
 from mainspring.kernel.digests import checked_digest, digest_bytes, hex_of
@@ -12,7 +14,7 @@ class Store:
 
     def __init__(self) -> None:
         self._blobs: dict[str, bytes] = {}
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._folder: Path | None = None
 
     def put(self, data: bytes) -> str:
         """Store `data` and return its digest."""
@@ -34,8 +36,9 @@ class Store:
         """Return the path of a copy."""
         data = self.get(digest)
         if self._folder is None:
-            self._folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
-        copy = Path(self._folder.name) / hex_of(digest)
+            self._folder = Path(tempfile.mkdtemp(prefix="mainspring-"))
+            weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
+        copy = self._folder / hex_of(digest)
         if not copy.exists():
             copy.write_bytes(data)
         return copy
