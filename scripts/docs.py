@@ -64,8 +64,9 @@ def project_file() -> str:
         "merge keys or duplicate keys; unknown keys and wrong types are errors, and nothing is converted silently.",
         "`mainspring check` names every mistake at once, with its line. Durations are a whole number and a unit",
         "(`us ms s m h d w`): `6h`, `14d`.\n",
-        "Editors complete and check the file when `mainspring schema` was saved beside it under the name that its first",
-        f"line gives: `{HINT.strip()}`.\n", "## An example\n", "```yaml", TEMPLATE.read_text(encoding="utf-8").strip(), "```\n",
+        "Editors complete and check the file when `mainspring schema` was saved beside it under the name that its",
+        f"first line gives: `{HINT.strip()}`.\n",
+        "## An example\n", "```yaml", TEMPLATE.read_text(encoding="utf-8").strip(), "```\n",
         "## Every setting\n", "Keys in bold are required.\n",
     ]  # fmt: skip
     lines += _section("", schema, schema["$defs"])

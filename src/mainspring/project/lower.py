@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from mainspring.deliver.gates import ChampionGate, FairnessGate, FloorGate, Gate, LatencyGate, RobustnessGate
 from mainspring.deliver.rollout import RolloutPlan
 from mainspring.develop.runs import TrainingPlan
+from mainspring.kernel.errors import MainspringError
 from mainspring.kernel.times import format_duration, parse_duration
 from mainspring.observe.plans import DriftRule, MonitoringPlan, RetrainPolicy
 from mainspring.project import cron
@@ -47,7 +48,7 @@ def survey(checked: Checked) -> tuple[Settings | None, Findings]:
     parts: dict[str, Any] = {
         name: _lowered(checked.sections, needs, make, found) for name, (needs, make) in _SECTIONS.items()
     }
-    if found.mistakes or checked.mistakes or any(part is None for part in parts.values()):
+    if found.mistakes or not checked.whole or any(part is None for part in parts.values()):
         return None, found
     sections = checked.sections
     return Settings(
@@ -60,7 +61,11 @@ def _lowered(
 ) -> _T | None:  # fmt: skip
     if not all(name in sections for name in needs):
         return None
-    return make(*(sections[name] for name in needs), found)
+    try:
+        return make(*(sections[name] for name in needs), found)
+    except MainspringError as error:
+        found.add((needs[0],), error.what, error.fix, error.code)
+        return None
 
 
 def _training(
@@ -144,13 +149,14 @@ def _floor(entry: FloorEntry, index: int, found: Findings) -> FloorGate:
     return FloorGate(metric=floor.metric, bound=bound or 0.0, by=floor.by or "", min_rows=floor.min_rows)
 
 
-def _rollout(section: ReleaseSection, found: Findings) -> RolloutPlan:
+def _rollout(section: ReleaseSection, found: Findings) -> RolloutPlan | None:
     canary = section.canary
     steps = canary.steps
     rising = all(low < high for low, high in zip((0, *steps), steps, strict=False))
     if not steps or not rising or steps[-1] != 100:
         what = f"steps {list(steps)} must rise from above 0 and end at 100"
         found.add(("release", "canary", "steps"), what, "for example steps: [5, 25, 100]")
+        return None
     latency = canary.abort.latency_p99
     return RolloutPlan(
         steps=steps, hold=parse_duration(canary.hold), min_requests=canary.min_requests,

@@ -50,6 +50,11 @@ class Checked:
     known: dict[str, tuple[str, ...]] = field(default_factory=dict)
     gates: tuple[int, ...] = ()
 
+    @property
+    def whole(self) -> bool:
+        """Tell whether every section is right."""
+        return not self.mistakes and len(self.sections) == len(ProjectFile.model_fields)
+
 
 def check_models(document: Document, hidden: Iterable[Path] = ()) -> Checked:
     """Validate `document.value`; values at `hidden` paths are never shown and their other mistakes left out."""
