@@ -64,12 +64,12 @@ def test_rows_join_their_labels_and_come_in_order(observations: Observations) ->
     observations.add_scored(batch(2, ["d", "e"], [30, 31]))
     observations.add_labels([label(key, at, 1.0, at + 5) for key, at in [("a", 20), ("b", 20), ("c", 10), ("d", 30)]])
     found = observations.matured(0, 31, 100)
-    assert found["key"].tolist() == ["c", "a", "b", "d"]
+    assert found["key"].tolist() == ["c", "b", "a", "d"]
     assert found["asked_at"].tolist() == [10, 20, 20, 30]
     assert found["known_at"].tolist() == [15, 25, 25, 35]
-    np.testing.assert_allclose(found["score"], [0.9, 0.5, 0.1, 0.1])
-    assert found["served_by"].tolist() == [OLD, NEW, OLD, OLD]
-    np.testing.assert_allclose(found["score:" + NEW], [0.8, 0.5, 0.2, np.nan])
+    np.testing.assert_allclose(found["score"], [0.9, 0.1, 0.5, 0.1])
+    assert found["served_by"].tolist() == [OLD, OLD, NEW, OLD]
+    np.testing.assert_allclose(found["score:" + NEW], [0.8, 0.2, 0.5, np.nan])
     assert found["value"].dtype == np.float64
 
 

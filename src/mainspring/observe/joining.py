@@ -12,12 +12,12 @@ Known = dict[Question, tuple[float, int]]
 
 
 def matured_rows(batches: Sequence[ScoredBatch], labels: Known, start: int, end: int) -> Columns:
-    """Return the rows of `batches` in [start, end) that have a label, in order of (asked_at, key)."""
+    """Return the rows of `batches` in [start, end) that have a label, in order of asked_at, then of arrival."""
     picked = [_labelled(batch, labels, start, end) for batch in batches]
     digests = sorted({digest for batch, rows, _, _ in picked if len(rows) for digest in batch.scores})
     keys = [batch.keys[row] for batch, rows, _, _ in picked for row in rows]
     at = np.concatenate([np.asarray(b.asked_at, np.int64)[rows] for b, rows, _, _ in picked] or [np.zeros(0, np.int64)])
-    order = np.lexsort((np.array(keys, dtype=np.str_), at)) if keys else np.zeros(0, np.int64)
+    order = np.argsort(at, kind="stable")
     served_by = [batch.served_by[row] for batch, rows, _, _ in picked for row in rows]
     table: Columns = {
         "key": np.array(keys, dtype=object)[order],
@@ -52,11 +52,8 @@ def count_coverage(batches: Iterable[ScoredBatch], labels: Known, start: int, en
 def _labelled(
     batch: ScoredBatch, labels: Known, start: int, end: int
 ) -> tuple[ScoredBatch, list[int], list[float], list[int]]:
-    rows, values, times = [], [], []
-    for row, question in enumerate(zip(batch.asked_at.tolist(), batch.keys, strict=True)):
-        found = labels.get(question)
-        if found is not None and start <= question[0] < end:
-            rows.append(row)
-            values.append(found[0])
-            times.append(found[1])
-    return batch, rows, values, times
+    questions = zip(batch.asked_at.tolist(), batch.keys, strict=True)
+    found = [
+        (row, *labels[asked]) for row, asked in enumerate(questions) if asked in labels and start <= asked[0] < end
+    ]
+    return batch, [one[0] for one in found], [one[1] for one in found], [one[2] for one in found]

@@ -52,6 +52,11 @@ class ColumnReference:
         """The cuts as an array."""
         return np.array(self.cuts, np.float64)
 
+    @cached_property
+    def expected(self) -> Counts:
+        """The training counts as an array."""
+        return np.array(self.counts, np.int64)
+
     @property
     def bins(self) -> int:
         """Number of bins, nulls included."""

@@ -28,6 +28,10 @@ create index if not exists labels_by_known on labels (known_at);
 create index if not exists labels_by_arrival on labels (arrival)
 """
 
+_LABEL = "asked_at, key, value, known_at"
+_WITHIN = "from labels where asked_at >= ? and asked_at < ? and known_at <= ?"
+_LAST_WINS = "order by known_at, arrival"
+
 
 class Observations:
     """All observation ports over `folder/scores.db` and `folder/labels.db`. Close it, or use it in a `with` block."""
@@ -91,10 +95,10 @@ class Observations:
         return count_coverage(self._scores.between(start, end), self._winners(start, end, as_of), start, end)
 
     def _winners(self, start: int, end: int, as_of: int) -> Known:
-        found = self._labels.execute(
-            "select asked_at, key, value, known_at, arrival from labels where asked_at >= ? and asked_at < ?",
-            (start, end),
-        )
-        rows = [row for row in found if row[3] <= as_of]
-        rows.sort(key=lambda row: (row[3], row[4]))
-        return {(at, key): (value, known) for at, key, value, known, _ in rows}
+        """Return the winning label a question; the order of arrival is only fetched where a question has several."""
+        rows = self._labels.execute(f"select {_LABEL} {_WITHIN}", (start, end, as_of)).fetchall()
+        found = {(at, key): (value, known) for at, key, value, known in rows}
+        if len(found) < len(rows):
+            rows = self._labels.execute(f"select {_LABEL} {_WITHIN} {_LAST_WINS}", (start, end, as_of)).fetchall()
+            found = {(at, key): (value, known) for at, key, value, known in rows}
+        return found

@@ -110,7 +110,7 @@ def find_detector(name: str, detectors: Sequence[Detector] = DETECTORS) -> Detec
 
 
 def _measure(column: ColumnReference, counts: Counts, rule: DriftRule) -> ColumnDrift:
-    expected = np.array(column.counts, np.int64)
+    expected = column.expected
     moved = PSI.measure(column.kind, expected, counts)
     distance = KS.measure(column.kind, expected, counts) if column.kind in KS.kinds else None
     threshold = PSI.threshold(column.usual.get(PSI.name, 0.0)) if rule.above == "usual" else float(rule.above)
@@ -136,7 +136,7 @@ def _faults(column: ColumnReference, counts: Counts) -> list[Fault]:
     found = []
     for detector in DETECTORS:
         if detector.tells == "fault" and column.kind in detector.kinds:
-            share = detector.measure(column.kind, np.array(column.counts, np.int64), counts).value
+            share = detector.measure(column.kind, column.expected, counts).value
             threshold = detector.threshold(column.usual.get(detector.name, 0.0))
             if share > threshold:
                 found.append(Fault(column=column.name, detector=detector.name, share=share, threshold=threshold))

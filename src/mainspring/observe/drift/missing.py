@@ -10,4 +10,4 @@ def measure(kind: Kind, expected: Array, actual: Array) -> Measured:
     return Measured(value=float(actual[-1]) / rows if rows else 0.0)
 
 
-MISSING = Detector(name="missing", tells="fault", kinds=("number", "string"), floor=0.1, slack=0.1, measure=measure)
+MISSING = Detector(name="missing", tells="fault", kinds=("number", "string"), floor=0.2, slack=0.2, measure=measure)
