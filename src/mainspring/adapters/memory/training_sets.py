@@ -20,13 +20,13 @@ from mainspring.stats.columns import Array, Columns, length, take
 
 
 class TrainingSets:
-    """Point-in-time tables over columns in memory."""
+    """Point-in-time tables over columns in memory; `types` says what a column of only nulls cannot show."""
 
-    def __init__(self, tables: Mapping[str, Columns]) -> None:
-        self._tables = {name: _typed(table) for name, table in tables.items()}
-        self.types: Types = {
+    def __init__(self, tables: Mapping[str, Columns], types: Types | None = None) -> None:
+        self.types: Types = types or {
             name: {column: type_of(values) for column, values in table.items()} for name, table in tables.items()
         }
+        self._tables = {name: _typed(table, self.types[name]) for name, table in tables.items()}
 
     def asks(self, definitions: Definitions, start: int, end: int) -> Columns:
         """Return the asks of start <= at < end; see the port."""
@@ -159,14 +159,14 @@ def _by(asks: Columns, names: Sequence[str], row: int) -> tuple[Any, ...]:
     return tuple(asks[name][row] for name in names)
 
 
-def _typed(table: Columns) -> Columns:
-    """Bring bools (with None for null) to float64, so that expressions can read them."""
-    return {
-        name: np.array([np.nan if value is None else float(value) for value in values], dtype=np.float64)
-        if type_of(values) == "bool"
-        else values
-        for name, values in table.items()
-    }
+def _typed(table: Columns, types: Mapping[str, str]) -> Columns:
+    """Bring bools (None for null) and numbers to float64 with NaN for null or infinite; leave texts and times."""
+    return {name: _number(values) if types[name] in ("bool", "number") else values for name, values in table.items()}
+
+
+def _number(values: Array) -> Array:
+    plain = np.array([np.nan if value is None else float(value) for value in values], dtype=np.float64)
+    return np.where(np.isfinite(plain), plain, np.nan)
 
 
 def _feature(values: Array) -> Array:
