@@ -28,7 +28,7 @@ class Contract:
     """What a server must know to answer with this model.
 
     inputs: columns in the order that the engine expects. output: the answer's tensor name.
-    ask: {"from", "key", "at"} of the project. views: feature views as `data.views.to_json` writes them.
+    ask: {"from", "key", "at"} of the project. definitions: features as `data.views.to_json` writes them.
     limits: {"rows": largest request}. sample: {"columns": {name: values}, "scores": values} recorded at training.
     """
 
@@ -36,7 +36,7 @@ class Contract:
     inputs: Sequence[Input]
     output: str
     ask: Mapping[str, str]
-    views: Sequence[Mapping[str, Any]]
+    definitions: Mapping[str, Any]
     limits: Mapping[str, int]
     sample: Mapping[str, Any]
     schema: int = CONTRACT_SCHEMA

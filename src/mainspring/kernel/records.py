@@ -22,6 +22,7 @@ class LoggedRequest:
     versions: digests of the models that scored these rows; scores: n float64 for each of them.
     served: n bytes; byte i is the index into `versions` whose score row i's client was given.
     errors: digest -> short reason, for versions that failed and were answered for by another.
+    took_each: digest -> microseconds that the version took to score these rows.
     """
 
     request_id: str
@@ -36,6 +37,7 @@ class LoggedRequest:
     scores: dict[str, bytes]
     served: bytes
     errors: dict[str, str] = field(default_factory=dict)
+    took_each: dict[str, int] = field(default_factory=dict)
     schema: int = LOG_SCHEMA
 
 

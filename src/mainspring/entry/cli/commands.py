@@ -3,6 +3,12 @@
 from collections.abc import Mapping
 
 COMMANDS: Mapping[str, tuple[str, str]] = {
+    "audit": ("mainspring.entry.cli.release:audit", "Prove that the ledger is whole."),
+    "promote": ("mainspring.entry.cli.release:promote", "Bring a version into an environment."),
+    "rollback": ("mainspring.entry.cli.release:rollback", "Go back to the last healthy release."),
+    "serve": ("mainspring.entry.cli.serve:serve", "Serve what the release file says."),
+    "snapshot": ("mainspring.entry.cli.pipeline:snapshot", "Take a snapshot of every source."),
+    "train": ("mainspring.entry.cli.pipeline:train", "Train a candidate and judge it."),
     "check": ("mainspring.entry.cli.check:check", "Check the project file, its code and its data."),
     "init": ("mainspring.entry.cli.init:init", "Write a new project from a template."),
     "schema": ("mainspring.entry.cli.schema:schema", "Print the JSON schema of the project file."),

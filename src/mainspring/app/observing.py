@@ -1,0 +1,89 @@
+"""Wiring of observe: the prediction log in, observations kept, candidates trained when a look asks for one."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from functools import lru_cache
+
+from mainspring.app.releases import release_ports, rollout
+from mainspring.app.training import Trainer
+from mainspring.app.workspace import Workspace
+from mainspring.deliver.gates import ChampionGate
+from mainspring.flows.labels import LabelPorts
+from mainspring.flows.lineage import LineagePorts
+from mainspring.flows.train import TrainResult
+from mainspring.flows.watch_ports import ACTOR, Candidate, WatchPlan, WatchPorts
+from mainspring.kernel.records import LoggedRequest
+from mainspring.observe.plans import RetrainPolicy
+from mainspring.observe.ports import Observations
+from mainspring.observe.profiles import Reference, read_reference
+
+
+def watch_plan(workspace: Workspace, policy: RetrainPolicy | None = None) -> WatchPlan:
+    """Return what is watched by the project's rules, or with another retraining policy."""
+    settings = workspace.settings
+    margin = next((gate.margin for gate in settings.gates if isinstance(gate, ChampionGate)), 0.01)
+    return WatchPlan(
+        model=settings.name, environment=workspace.environment, monitoring=settings.monitoring,
+        retraining=policy or settings.retraining, rollout=rollout(workspace), margin=margin,
+    )  # fmt: skip
+
+
+def watch_ports(workspace: Workspace, trainer: Trainer, observations: Observations) -> WatchPorts:
+    """Return what a look needs."""
+    from mainspring.adapters.files.logs_reader import SegmentReader
+
+    def train(asked: Candidate) -> TrainResult:
+        run = trainer.run_of(at=asked.at, reason=asked.reason, champion=asked.champion, params=asked.params)
+        return trainer.train(run, actor=ACTOR, cause=asked.cause)
+
+    return WatchPorts(
+        ledger=workspace.ledger, log=SegmentReader(workspace.paths.log), observations=observations,
+        references=_references(workspace), release=release_ports(workspace), train=train,
+        compact=_compaction(workspace, observations),
+    )  # fmt: skip
+
+
+def open_observations(workspace: Workspace) -> AbstractContextManager[Observations]:
+    """Return the workspace's scores, labels and profiles."""
+    from mainspring.adapters.sqlite.observations import Observations as SqliteObservations
+
+    return SqliteObservations(workspace.paths.state / "observations")
+
+
+def find_logged(workspace: Workspace) -> Callable[[str], LoggedRequest]:
+    """Return what finds the logged request of a prediction id, in open segments or compacted days."""
+    from mainspring.adapters.files.logs_reader import SegmentReader
+
+    return SegmentReader(workspace.paths.log).find
+
+
+def label_ports(workspace: Workspace, observations: Observations) -> LabelPorts:
+    """Return what taking in labels needs."""
+    return LabelPorts(find=find_logged(workspace), add=observations.add_labels)
+
+
+def lineage_ports(workspace: Workspace) -> LineagePorts:
+    """Return what lineage reads."""
+    import json
+
+    from mainspring.data.snapshots import from_json
+
+    return LineagePorts(
+        find=find_logged(workspace), evidence=workspace.models.evidence, ledger=workspace.ledger,
+        snapshot=lambda digest: from_json(json.loads(workspace.store.get(digest))),
+    )  # fmt: skip
+
+
+def _references(workspace: Workspace) -> Callable[[str], Reference | None]:
+    @lru_cache(maxsize=8)
+    def reference(digest: str) -> Reference | None:
+        if not workspace.models.has(digest):
+            return None
+        files = workspace.models.open(digest, workspace.keys.trusted(workspace.environment))
+        return read_reference(files["profile.json"]) if "profile.json" in files else None
+
+    return reference
+
+
+def _compaction(workspace: Workspace, observations: Observations) -> Callable[[], int]:
+    return lambda: 0

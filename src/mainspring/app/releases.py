@@ -1,0 +1,44 @@
+"""Wiring of deliver: moving versions through an environment, and proving the record whole."""
+
+from mainspring.app.workspace import Workspace
+from mainspring.deliver.release import Plan, plan_of
+from mainspring.flows.audit import AuditPorts, AuditReport, verify
+from mainspring.flows.release import Move, Moved, ReleasePorts, promote, rollback
+
+
+def release_ports(workspace: Workspace) -> ReleasePorts:
+    """Return what a move needs."""
+    return ReleasePorts(
+        ledger=workspace.ledger, files=workspace.releases, models=workspace.models, versions=workspace.versions,
+        keys=workspace.keys,
+    )  # fmt: skip
+
+
+def move(workspace: Workspace, reason: str, *, actor: str = "") -> Move:
+    """Return who moves what, now."""
+    return Move(
+        environment=workspace.environment, model=workspace.settings.name, actor=actor or workspace.actor,
+        at=workspace.clock.now(), reason=reason,
+    )  # fmt: skip
+
+
+def promote_version(workspace: Workspace, which: int | str, *, at_once: bool, reason: str) -> Moved:
+    """Begin a version's canary by the project's plan, or let it answer everything at once."""
+    ports = release_ports(workspace)
+    return promote(move(workspace, reason), which, ports, plan=rollout(workspace), mode=None if at_once else "canary")
+
+
+def roll_back(workspace: Workspace, reason: str) -> Moved:
+    """Go back to the last healthy release."""
+    return rollback(move(workspace, reason), release_ports(workspace))
+
+
+def rollout(workspace: Workspace) -> Plan:
+    """Return the project's rollout plan as release files keep it."""
+    return plan_of(workspace.settings.rollout)
+
+
+def audit(workspace: Workspace) -> AuditReport:
+    """Read everything that must hold and say what does not."""
+    ports = AuditPorts(ledger=workspace.ledger, files=workspace.releases, versions=workspace.versions)
+    return verify(workspace.settings.name, (workspace.environment,), ports)

@@ -1,0 +1,129 @@
+"""Wiring of the server: release file and signed models in, prediction log out. It never reads the project file."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mainspring.app.clock import SystemClock
+from mainspring.app.paths import STATE
+from mainspring.deliver.ports import Keys, ModelStore, ReleaseFiles
+from mainspring.kernel.contract import Contract, read_contract
+from mainspring.kernel.errors import InvalidValue
+from mainspring.kernel.times import Clock, FixedClock
+from mainspring.serve.log import PredictionLog
+from mainspring.serve.plane import Plane
+from mainspring.serve.ports import Assemble, Challenger, LoadedModel, Routing, Served, rollout_id_of
+from mainspring.serve.reconciler import Reconciler
+from mainspring.stats.columns import Columns
+
+REPLAY_MARK = "replay.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerRoom:
+    """The files of one server: the repository with its release file, and its state."""
+
+    root: Path
+    environment: str
+
+    @property
+    def state(self) -> Path:
+        """The state folder."""
+        return self.root / STATE
+
+
+class SignedModels:
+    """Opens models for serving: digest and signature are checked at every open."""
+
+    def __init__(self, models: ModelStore, keys: Keys, environment: str, threads: int) -> None:
+        self._models, self._keys, self._environment, self._threads = models, keys, environment, threads
+
+    def open(self, digest: str) -> LoadedModel:
+        """Return the verified model with its engine."""
+        from mainspring.adapters.onnx.scorer import Scorer
+
+        files = self._models.open(digest, self._keys.trusted(self._environment))
+        contract = read_contract(files["contract.json"])
+        return LoadedModel(contract=contract, engine=Scorer(files["model.onnx"], contract.inputs, self._threads))
+
+
+class CommittedReleases:
+    """Reads the routing from the release file as committed."""
+
+    def __init__(self, files: ReleaseFiles, environment: str) -> None:
+        self._files, self._environment = files, environment
+        self._head, self._routing = "", None
+
+    def current(self) -> Routing | None:
+        """Return the present routing; one small file is read while nothing changes."""
+        head = self._files.head(self._environment)
+        if head != self._head or not head:
+            self._routing = self._read()
+            self._head = head
+        return self._routing
+
+    _routing: Routing | None
+
+    def _read(self) -> Routing | None:
+        release, commit = self._files.read(self._environment)
+        if release is None:
+            return None
+        champion = Served(version=release.champion.version, digest=release.champion.digest)
+        wanted = release.challenger
+        if wanted is None:
+            return Routing(model=release.model, commit=commit, champion=champion)
+        challenger = Challenger(version=wanted.version, digest=wanted.digest, weight=wanted.weight, mode=wanted.mode)
+        rollout = rollout_id_of(champion.digest, wanted.digest)
+        return Routing(model=release.model, commit=commit, champion=champion, challenger=challenger, rollout_id=rollout)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerParts:
+    """What `entry.inference` runs."""
+
+    plane: Plane
+    log: PredictionLog
+    reconciler: Reconciler
+
+
+def server_parts(room: ServerRoom, *, replay_clock: bool) -> ServerParts:
+    """Return the parts of a server over a room's release file, models and log."""
+    from mainspring.adapters.files.keys import Keys as FileKeys
+    from mainspring.adapters.files.logs import SegmentWriter
+    from mainspring.adapters.files.models import ModelStore as FileModels
+    from mainspring.adapters.git.releases import ReleaseFiles as GitReleases
+
+    log = PredictionLog(SegmentWriter(room.state / "log"))
+    plane = Plane(log=log, clock=_clock(room, replay_clock), random=os.urandom, assemble=_assembler(room))
+    releases = CommittedReleases(GitReleases(room.root), room.environment)
+    keys = FileKeys(room.state, room.root)
+    models = SignedModels(FileModels(room.state / "models"), keys, room.environment, threads=1)
+    return ServerParts(plane=plane, log=log, reconciler=Reconciler(plane, releases, models))
+
+
+def _clock(room: ServerRoom, replay: bool) -> Clock:
+    if not replay:
+        return SystemClock()
+    if not (room.root / REPLAY_MARK).is_file():
+        raise InvalidValue(
+            "a replay clock outside a replay's folder", fix="leave --clock out; mainspring replay uses it"
+        )
+    return FixedClock(0)
+
+
+def _assembler(room: ServerRoom) -> Assemble:
+    """Return what fills features by key, from the online store where something was materialised."""
+    from mainspring.adapters.sqlite.online import OnlineStore
+    from mainspring.flows.assemble import assemble
+
+    path = room.state / "online.db"
+    online = OnlineStore(path) if path.exists() else None
+
+    def fill(contract: Contract, request: Columns, keys: Sequence[str], asked_at: NDArray[np.int64]) -> Columns:
+        return assemble(contract.definitions, keys, asked_at.tolist(), request, online)
+
+    return fill

@@ -1,0 +1,184 @@
+"""Wiring of develop: snapshots taken, candidates trained in a kept worker, runs mirrored to MLflow."""
+
+import json
+import math
+import os
+import secrets
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from mainspring import __version__
+from mainspring.app.workspace import Workspace
+from mainspring.data import snapshots, views
+from mainspring.deliver.gates import ChampionGate, RobustnessGate
+from mainspring.develop.plan import Explanation
+from mainspring.develop.ports import Progress, RunMirror
+from mainspring.develop.runs import Run, TrainingPlan
+from mainspring.flows.snapshot import SnapshotPorts, SnapshotTaken, find_snapshot, take
+from mainspring.flows.steps.register_model import RegisterPorts
+from mainspring.flows.train import TrainPorts, TrainResult, explain_training, train
+from mainspring.kernel.digests import digest_file, digest_of
+from mainspring.kernel.errors import InvalidValue
+from mainspring.kernel.times import from_us
+
+_CODE = ("*.py", "*.lock", "*.toml")
+Params = Mapping[str, str | int | float | bool]
+
+
+def take_snapshot(workspace: Workspace) -> SnapshotTaken:
+    """Take a snapshot of every source; no new version if nothing changed."""
+    settings = workspace.settings
+    ports = SnapshotPorts(ledger=workspace.ledger, store=workspace.store, reader=workspace.reader)
+    return take(
+        settings.definitions.sources, settings.expectations, ports, at=workspace.clock.now(), actor=workspace.actor,
+        ask=settings.definitions.ask.source,
+    )  # fmt: skip
+
+
+class Trainer:
+    """Trains candidates of one workspace; keeps the worker process between trainings. Close it, or use `with`."""
+
+    def __init__(self, workspace: Workspace, *, progress: Progress = lambda _: None, mirror: bool = True) -> None:
+        from mainspring.adapters.process.worker import KeptWorker
+
+        self._workspace, self._progress = workspace, progress
+        argv = [sys.executable, "-m", "mainspring", "-C", str(workspace.paths.project), "step", "--worker"]
+        if workspace.paths.root != workspace.paths.project:
+            argv += ["--state", str(workspace.paths.state)]
+        log = workspace.paths.state / "steps.log"
+        self._worker = KeptWorker(argv, folder=workspace.paths.project, log=log)
+        self._mirror = _mirror(workspace) if mirror else None
+
+    def __enter__(self) -> "Trainer":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the worker."""
+        self._worker.close()
+
+    def start(self) -> None:
+        """Start the worker now, so that its imports pass while something else is done."""
+        self._worker.start()
+
+    def run_of(self, *, at: int, reason: str, champion: str = "", params: Params | None = None, name: str = "") -> Run:
+        """Return the record of a new run on the last snapshot, looking back from `at` (UTC microseconds)."""
+        workspace, settings = self._workspace, self._workspace.settings
+        commit, dirty = workspace.code
+        return Run(
+            id=name or f"r-{from_us(workspace.clock.now()):%Y%m%d%H%M%S}-{secrets.token_hex(4)}",
+            model=settings.name,
+            at=at,
+            snapshot=str(find_snapshot(workspace.ledger).body["digest"]),
+            definitions=views.to_json(settings.definitions),
+            training=training_plan(workspace, params),
+            code=code_digest(workspace.paths.project),
+            champion=champion,
+            reason=reason,
+            commit=commit,
+            dirty=dirty,
+        )
+
+    def train(self, run: Run, *, actor: str = "", cause: Sequence[int] = ()) -> TrainResult:
+        """Train, judge and register one candidate."""
+        gates = self._workspace.settings.gates
+        return train(run, gates, self._ports(), actor=actor or self._workspace.actor, cause=cause)
+
+    def explain(self, run: Run) -> list[Explanation]:
+        """Tell for each step whether it would be reused, or why not."""
+        return explain_training(run, self._ports())
+
+    def _ports(self) -> TrainPorts:
+        from mainspring.adapters.runs.files import FileRuns, FileStepCache
+
+        workspace = self._workspace
+        register = RegisterPorts(store=workspace.store, models=workspace.models, keys=workspace.keys)
+        return TrainPorts(
+            ledger=workspace.ledger, clock=workspace.clock, runs=FileRuns(workspace.paths.state / "runs"),
+            cache=FileStepCache(workspace.paths.shared / "cache"), steps=self._worker, register=register,
+            versions=workspace.versions, mirror=self._mirror, progress=self._progress,
+        )  # fmt: skip
+
+
+def training_plan(workspace: Workspace, params: Params | None = None) -> TrainingPlan:
+    """Return the project's training plan with what its gates want measured, and parameters overridden."""
+    settings = workspace.settings
+    champion = next((gate for gate in settings.gates if isinstance(gate, ChampionGate)), ChampionGate())
+    epsilons = tuple(gate.epsilon for gate in settings.gates if isinstance(gate, RobustnessGate))
+    plan = settings.training
+    return replace(plan, params={**plan.params, **(params or {})}, epsilons=epsilons, confidence=champion.confidence)
+
+
+def code_digest(project: Path) -> str:
+    """Return the digest of the project's code, locks, Python minor and mainspring version (decision record 0003)."""
+    files = {
+        path.relative_to(project).as_posix(): digest_file(path)
+        for folder in (project, project / "src", project / "requirements")
+        for pattern in _CODE
+        for path in (folder.rglob(pattern) if folder.name == "src" else folder.glob(pattern))
+        if path.is_file()
+    }
+    python = f"{sys.version_info.major}.{sys.version_info.minor}"
+    return digest_of({"files": files, "python": python, "mainspring": __version__})
+
+
+def _mirror(workspace: Workspace) -> RunMirror:
+    from mainspring.adapters.mlflow.mirror import MlflowMirror
+
+    chosen = os.environ.get("MLFLOW_TRACKING_URI", "")
+    database = workspace.paths.state / "mlflow.db"
+    return MlflowMirror(chosen or f"sqlite:///{database.as_posix()}", workspace.paths.state / "mlartifacts")
+
+
+def asked_run(trainer: Trainer, workspace: Workspace, *, at: int, settings: Sequence[str], reason: str) -> Run:
+    """Return the run that a user asks for: `at` 0 means the end of the data; settings are `name=value`."""
+    release, _ = workspace.releases.read(workspace.environment)
+    moment = at or _end_of_data(workspace)
+    return trainer.run_of(
+        at=moment, reason=reason, champion=release.champion.digest if release else "", params=parse_params(settings)
+    )
+
+
+def resumed_run(workspace: Workspace, run_id: str) -> Run:
+    """Return the record of a run that stopped."""
+    from mainspring.adapters.runs.files import FileRuns
+
+    return FileRuns(workspace.paths.state / "runs").load(run_id)
+
+
+def parse_params(settings: Sequence[str]) -> dict[str, str | int | float | bool]:
+    """Return parameters of `name=value` texts: whole numbers, numbers, true and false, else text."""
+    found: dict[str, str | int | float | bool] = {}
+    for text in settings:
+        name, sign, value = text.partition("=")
+        if not sign or not name.isidentifier():
+            raise InvalidValue(f"{text[:60]!r} sets nothing", fix="write --set name=value")
+        found[name] = _typed(value)
+    return found
+
+
+def _typed(value: str) -> str | int | float | bool:
+    if value in ("true", "false"):
+        return value == "true"
+    for kind in (int, float):
+        try:
+            number = kind(value)
+        except ValueError:
+            continue
+        return number if math.isfinite(number) else value
+    return value
+
+
+def _end_of_data(workspace: Workspace) -> int:
+    """Return the end of the last partition of the source that is asked about."""
+    document = json.loads(workspace.store.get(str(find_snapshot(workspace.ledger).body["digest"])))
+    table = snapshots.from_json(document).table(workspace.settings.definitions.ask.source)
+    column = workspace.settings.definitions.ask.at
+    highs = [info.high for info in table.columns if info.name == column] if table else []
+    if not highs or not isinstance(highs[0], int | float):
+        raise InvalidValue("the snapshot has no rows to look back on", fix="give --at, or take a snapshot with data")
+    return int(highs[0]) + 1

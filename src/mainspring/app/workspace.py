@@ -1,0 +1,118 @@
+"""One opened workspace: a project (or a replay of it) with the ports that every layer needs, made when first used."""
+
+import os
+from functools import cached_property
+from pathlib import Path
+
+from mainspring.app.clock import SystemClock
+from mainspring.app.paths import STATE, Paths
+from mainspring.data.ports import SourceReader
+from mainspring.deliver.ports import Keys, ModelStore, ReleaseFiles, Versions
+from mainspring.kernel.events import Ledger
+from mainspring.kernel.files import make_private
+from mainspring.kernel.stores import Store
+from mainspring.kernel.times import Clock
+from mainspring.project.load import Project, load
+from mainspring.project.settings import Settings
+
+LOCAL = "local"
+
+
+class Workspace:
+    """Opens adapters by name, once each.
+
+    actor: who acts, for the ledger. environment: whose release file counts here.
+    """
+
+    def __init__(self, paths: Paths, project: Project, *, clock: Clock, environment: str = LOCAL) -> None:
+        self.paths, self.project, self.clock, self.environment = paths, project, clock, environment
+        self.actor = f"user:{os.environ.get('USER') or os.environ.get('USERNAME') or 'unknown'}"
+        make_private(paths.state)
+
+    @property
+    def settings(self) -> Settings:
+        """The project's settings."""
+        return self.project.settings
+
+    @cached_property
+    def store(self) -> Store:
+        """Content-addressed blobs."""
+        from mainspring.adapters.files.store import Store as FileStore
+
+        return FileStore(self.paths.shared / "store")
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        """What happened."""
+        from mainspring.adapters.sql.ledger import Ledger as SqlLedger
+
+        return SqlLedger(self.ledger_url)
+
+    @property
+    def ledger_url(self) -> str:
+        """The database of the ledger and the version numbers: embedded unless the environment names another."""
+        chosen = self.settings.environments.get(self.environment)
+        named = chosen.stores.get("ledger", "") if chosen else ""
+        return named or f"sqlite:///{self.paths.ledger.as_posix()}"
+
+    @cached_property
+    def versions(self) -> Versions:
+        """Dense version numbers."""
+        from mainspring.adapters.sql.versions import Versions as SqlVersions
+
+        return SqlVersions(self.ledger_url)
+
+    @cached_property
+    def models(self) -> ModelStore:
+        """Signed models."""
+        from mainspring.adapters.files.models import ModelStore as FileModels
+
+        return FileModels(self.paths.state / "models")
+
+    @cached_property
+    def keys(self) -> Keys:
+        """The signing key of this machine and whom environments trust."""
+        from mainspring.adapters.files.keys import Keys as FileKeys
+
+        return FileKeys(self.paths.state, self.paths.root)
+
+    @cached_property
+    def releases(self) -> ReleaseFiles:
+        """Release files as committed."""
+        from mainspring.adapters.git.releases import ReleaseFiles as GitReleases
+
+        return GitReleases(self.paths.root, clock=self.clock)
+
+    @cached_property
+    def reader(self) -> SourceReader:
+        """Reads the project's sources."""
+        from mainspring.adapters.duckdb.reader import SourceReader as DuckReader
+
+        return DuckReader(self.paths.project, cache=self.paths.shared / "fingerprints")
+
+    @cached_property
+    def code(self) -> tuple[str, bool]:
+        """The commit of the project's code ("" without one) and whether the work tree differs from it."""
+        from mainspring.adapters.git.commands import GitFailed
+        from mainspring.adapters.git.repository import describe_code
+
+        try:
+            return describe_code(self.paths.project)
+        except GitFailed:
+            return "", True
+
+
+def open_workspace(root: Path, *, environment: str = LOCAL, clock: Clock | None = None) -> Workspace:
+    """Open the project in `root` (or above it)."""
+    project = load(_project_root(root))
+    return Workspace(Paths.of(project.root), project, clock=clock or SystemClock(), environment=environment)
+
+
+def _project_root(start: Path) -> Path:
+    start = start.resolve()
+    for folder in (start, *start.parents):
+        if (folder / "mainspring.yaml").is_file():
+            return folder
+        if (folder / STATE).is_dir():
+            break
+    return start

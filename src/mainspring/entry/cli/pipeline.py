@@ -1,0 +1,86 @@
+"""`mainspring snapshot` and `train`: data in, a judged, signed and numbered candidate out."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from mainspring.entry.cli import present
+from mainspring.entry.cli.options import here, json_option
+
+if TYPE_CHECKING:
+    from mainspring.develop.plan import Explanation
+    from mainspring.flows.train import TrainResult
+
+_REFUSED = 3
+
+
+@click.command()
+@json_option
+def snapshot(as_json: bool) -> None:
+    """Take a snapshot of every source; unchanged data makes no new version."""
+    from mainspring.app.training import take_snapshot
+    from mainspring.app.workspace import open_workspace
+
+    taken = take_snapshot(open_workspace(here()))
+    if as_json:
+        present.emit({"version": taken.version, "digest": taken.digest, "new": taken.new, "rows": dict(taken.rows)})
+        return
+    rows = ", ".join(f"{name} {count:,}" for name, count in sorted(taken.rows.items()))
+    present.say(f"snapshot {taken.version} {'taken' if taken.new else 'still holds, nothing changed'}: {rows} rows")
+    for warning in taken.warnings:
+        present.progress(f"warning: {warning}")
+
+
+@click.command()
+@click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="Override a training parameter.")
+@click.option("--at", default="", metavar="TIME", help="Look back from this time; default: the end of the data.")
+@click.option("--explain", is_flag=True, help="Say why each step would run or be reused, and stop.")
+@click.option("--run", "run_id", default="", metavar="ID", help="Go on with a run that stopped.")
+@click.option("--reason", default="asked for by hand", show_default=True, help="Why, for the ledger.")
+@json_option
+def train(settings: tuple[str, ...], at: str, explain: bool, run_id: str, reason: str, as_json: bool) -> int:
+    """Train a candidate on the last snapshot and judge it against the champion (exit 3 if a gate refuses it)."""
+    from mainspring.app.training import Trainer, asked_run, resumed_run
+    from mainspring.app.workspace import open_workspace
+    from mainspring.kernel.times import parse_time
+
+    workspace = open_workspace(here())
+    with Trainer(workspace, progress=present.progress) as trainer:
+        if run_id:
+            run = resumed_run(workspace, run_id)
+        else:
+            run = asked_run(trainer, workspace, at=parse_time(at) if at else 0, settings=settings, reason=reason)
+        if explain:
+            return _explained(trainer.explain(run), as_json)
+        return _trained(trainer.train(run), as_json)
+
+
+def _explained(steps: "list[Explanation]", as_json: bool) -> int:
+    if as_json:
+        found = [
+            {"step": step.step, "reused_from": step.reused_from, "why": [str(w) for w in step.why]} for step in steps
+        ]
+        present.emit({"steps": found})
+        return 0
+    for step in steps:
+        present.say(str(step))
+    return 0
+
+
+def _trained(result: "TrainResult", as_json: bool) -> int:
+    metrics = {name: float(value) for name, value in result.evidence["metrics"].items()}
+    reasons = [{"gate": r.gate, "passed": r.passed, "what": r.what} for r in result.verdict.reasons]
+    if as_json:
+        present.emit(
+            {
+                "run": result.run.id, "version": result.version, "digest": result.digest, "metrics": metrics,
+                "passed": result.verdict.passed, "reasons": reasons, "seconds": dict(result.seconds),
+                "reused": [outcome.step for outcome in result.outcomes if outcome.reused],
+            }
+        )  # fmt: skip
+    else:
+        shown = ", ".join(f"{name} {value:.4f}" for name, value in metrics.items())
+        present.say(f"version {result.version} ({present.short(result.digest)}): {shown}")
+        rows = [(r["gate"], "passed" if r["passed"] else "REFUSED", r["what"]) for r in reasons]
+        present.table(("gate", "verdict", "why"), rows)
+    return 0 if result.verdict.passed else _REFUSED

@@ -1,0 +1,139 @@
+"""Take in what the server logged: scores for quality, profiles for drift, counts for the rollout.
+
+Rows and profiles of one stretch of the log are kept in one transaction with the position after them, so a crash
+between two stretches loses nothing and counts nothing twice.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+
+from mainspring.kernel.records import LoggedRequest
+from mainspring.observe.ports import Observations, Position, ScoredBatch
+from mainspring.observe.profiles import Reference, TickProfile, profile
+from mainspring.stats.columns import Columns, Floats, take
+
+_STRETCH = 500
+References = Callable[[str], Reference | None]
+
+
+class LogStretch(Protocol):
+    """Records in order, and the position after them."""
+
+    @property
+    def records(self) -> Sequence[LoggedRequest]:
+        """The records."""
+
+    @property
+    def position(self) -> Position:
+        """Where to go on."""
+
+    @property
+    def damage(self) -> Sequence[object]:
+        """Bytes that were passed over."""
+
+
+class PredictionLog(Protocol):
+    """Reads the log onwards from a position."""
+
+    def read(self, after: Position, limit: int) -> LogStretch:
+        """Return at most `limit` records after a position."""
+
+
+@dataclass(slots=True)
+class Tally:
+    """What one model did in the stretch: rows asked of it, rows it failed, microseconds a request."""
+
+    rows: int = 0
+    failed: int = 0
+    took: list[int] = field(default_factory=list)
+
+    @property
+    def p99_us(self) -> float | None:
+        """The 99th percentile of a request's microseconds, None without any."""
+        return float(np.quantile(self.took, 0.99)) if self.took else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ingested:
+    """What was new: requests, rows, damaged stretches, and each model's tally by digest."""
+
+    requests: int
+    rows: int
+    damage: int
+    tallies: Mapping[str, Tally]
+
+
+def ingest(log: PredictionLog, observations: Observations, references: References, *, every: int) -> Ingested:
+    """Read everything new and keep it. every: microseconds of a tick."""
+    requests = rows = damage = 0
+    tallies: dict[str, Tally] = {}
+    while True:
+        found = log.read(observations.position(), _STRETCH)
+        if not found.records:
+            return Ingested(requests=requests, rows=rows, damage=damage + len(found.damage), tallies=tallies)
+        batch, columns = _batch(found.records, found.position)
+        observations.add_scored(_profiled(batch, columns, references, every))
+        for record in found.records:
+            _count(record, tallies)
+        requests, rows, damage = requests + len(found.records), rows + len(batch.keys), damage + len(found.damage)
+
+
+def _batch(records: Sequence[LoggedRequest], position: Position) -> tuple[ScoredBatch, Columns]:
+    keys = [key or f"{record.request_id}.{row}" for record in records for row, key in enumerate(record.keys)]
+    digests = list(dict.fromkeys(digest for record in records for digest in record.scores))
+    scores = {digest: np.concatenate([_score(record, digest) for record in records]) for digest in digests}
+    served = [record.versions[place] for record in records for place in record.served]
+    asked_at = np.concatenate([np.frombuffer(record.asked_at, "<i8") for record in records])
+    batch = ScoredBatch(position=position, keys=keys, asked_at=asked_at, scores=scores, served_by=served)
+    return batch, _columns(records)
+
+
+def _columns(records: Sequence[LoggedRequest]) -> Columns:
+    numbers = dict.fromkeys(name for record in records for name in record.numbers)
+    strings = dict.fromkeys(name for record in records for name in record.strings)
+    found: Columns = {name: np.concatenate([_number(record, name) for record in records]) for name in numbers}
+    for name in strings:
+        values = [value for record in records for value in record.strings.get(name, [None] * len(record.keys))]
+        found[name] = np.array([*values, None], dtype=object)[:-1]
+    return found
+
+
+def _profiled(batch: ScoredBatch, columns: Columns, references: References, every: int) -> ScoredBatch:
+    ticks = np.asarray(batch.asked_at, np.int64) // every * every
+    profiles: dict[tuple[str, int], TickProfile] = {}
+    for digest, scores in batch.scores.items():
+        reference = references(digest)
+        if reference is None:
+            continue
+        for tick in np.unique(ticks).tolist():
+            rows = (ticks == tick) & np.isfinite(scores)
+            if rows.any():
+                picked = {name: values for name, values in columns.items() if name in reference.slots}
+                profiles[digest, tick] = profile(reference, take(picked, rows), scores[rows])
+    return ScoredBatch(
+        position=batch.position, keys=batch.keys, asked_at=batch.asked_at, scores=batch.scores,
+        served_by=batch.served_by, profiles=profiles,
+    )  # fmt: skip
+
+
+def _count(record: LoggedRequest, tallies: dict[str, Tally]) -> None:
+    for digest in dict.fromkeys([*record.versions, *record.errors]):
+        tally = tallies.setdefault(digest, Tally())
+        rows = len(record.keys)
+        tally.rows += rows
+        tally.failed += rows if digest in record.errors else int(np.isnan(_score(record, digest)).sum())
+        if digest in record.took_each:
+            tally.took.append(record.took_each[digest])
+
+
+def _score(record: LoggedRequest, digest: str) -> Floats:
+    raw = record.scores.get(digest)
+    return np.full(len(record.keys), np.nan) if raw is None else np.frombuffer(raw, "<f8").astype(np.float64)
+
+
+def _number(record: LoggedRequest, name: str) -> Floats:
+    raw = record.numbers.get(name)
+    return np.full(len(record.keys), np.nan) if raw is None else np.frombuffer(raw, "<f8").astype(np.float64)

@@ -1,0 +1,89 @@
+"""What earlier looks found, read once from the ledger and kept up to date: no look reads its whole history again."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from mainspring.kernel.events import Event, Ledger
+from mainspring.observe.policy import Signals
+from mainspring.observe.windows import tick_of
+
+_KEPT = 64
+
+
+@dataclass(slots=True, kw_only=True)
+class Trial:
+    """The running rollout: whose, since when, and what it did in its present step."""
+
+    digest: str
+    started: int
+    weight: int
+    entered_at: int
+    rows: int = 0
+    failed: int = 0
+
+
+@dataclass(slots=True)
+class Memory:
+    """since: when watching began (0: not yet). judged_until: end of the last window judged. Times UTC microseconds."""
+
+    since: int = 0
+    judged_until: int = 0
+    windows: list[Signals] = field(default_factory=list)
+    trainings: list[int] = field(default_factory=list)
+    trial: Trial | None = None
+    declined: str = ""
+
+    def begin(self, now: int) -> None:
+        """Note the first look."""
+        self.since = self.since or now
+
+    def window_due(self, now: int, every: int) -> bool:
+        """Tell whether a tick has closed since the last window was judged."""
+        return tick_of(now, every) > self.judged_until
+
+    def judged(self, signals: Signals) -> None:
+        """Remember a window."""
+        self.judged_until = signals.at
+        self.windows = [*self.windows[-_KEPT:], signals]
+
+    def told(self, event: Event) -> None:
+        """Take in one event of the ledger."""
+        if event.kind == "window.judged":
+            body = event.body
+            found = Signals(
+                at=int(body["end"]), output_drift="output_drift" in body["signals"],
+                quality="quality" in body["signals"], faults=tuple(body["faults"]),
+            )  # fmt: skip
+            self.judged(found)
+        elif event.kind == "run.started":
+            self.trainings.append(event.at)
+        elif event.kind == "rollout.judged" and self.trial:
+            self.trial.rows, self.trial.failed = int(event.body["rows"]), int(event.body["failed"])
+        elif event.kind.startswith("release."):
+            self.released(event)
+
+    def released(self, event: Event) -> None:
+        """Take in a move of the environment: a trial begins, takes its next step, or ends."""
+        self.since = self.since or event.at
+        challenger = event.body.get("challenger")
+        if not challenger:
+            self.trial = None
+            return
+        started = self.trial.started if self.trial and self.trial.digest == challenger["digest"] else event.at
+        self.trial = Trial(
+            digest=challenger["digest"], started=started, weight=int(challenger["weight"]), entered_at=event.at
+        )
+
+
+def remember(ledger: Ledger, environment: str) -> Memory:
+    """Read what earlier looks at `environment` found."""
+    return remembered(ledger.read(), environment)
+
+
+def remembered(events: Sequence[Event], environment: str) -> Memory:
+    """Return the memory that these events make."""
+    memory = Memory()
+    for event in events:
+        if event.body.get("environment", environment) == environment:
+            memory.told(event)
+    return memory

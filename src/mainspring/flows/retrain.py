@@ -1,0 +1,78 @@
+"""Retrain or not, and say why: the closed loop in one screen.
+
+A window was judged. `decide` weighs its signals against the policy and what happened before. If it acts, a candidate
+is trained on what was known by then, judged by the gates against the champion on the same rows, signed and
+numbered; if the gates let it through it goes on trial as a canary, which later looks judge. Acting and not acting
+both leave their reason in the ledger.
+"""
+
+from dataclasses import dataclass
+
+from mainspring.flows.judge import Judged
+from mainspring.flows.memory import Memory
+from mainspring.flows.release import Move, promote
+from mainspring.flows.train import TrainResult
+from mainspring.flows.watch_ports import ACTOR, Candidate, WatchPlan, WatchPorts
+from mainspring.kernel.errors import MainspringError
+from mainspring.kernel.events import Draft, Event
+from mainspring.observe.policy import History, RetrainDecision, decide
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retrained:
+    """What was decided, and the candidate if one was trained (None also when the training failed)."""
+
+    decision: RetrainDecision
+    result: TrainResult | None = None
+
+
+def retrain(plan: WatchPlan, window: Judged, memory: Memory, ports: WatchPorts, *, now: int) -> Retrained:
+    """Record the window, decide, and if it is time: train, judge, and put the candidate on trial."""
+    decision = decide(plan.retraining, _history(memory, ports, now), window.signals, now)
+    told = ports.ledger.append([window.draft(decision.reason), *_decided(plan, decision)], at=now)
+    memory.judged(window.signals)
+    if not decision.act:
+        return Retrained(decision=decision)
+    memory.trainings.append(now)
+    asked = Candidate(at=now, champion=window.champion, reason=decision.reason, cause=_seqs(told), params={})
+    try:
+        result = ports.train(asked)
+    except MainspringError:
+        return Retrained(decision=decision)  # the ledger has `run.failed` with the reason; the champion stays
+    try_out(plan, result, memory, ports, now=now)
+    return Retrained(decision=decision, result=result)
+
+
+def try_out(plan: WatchPlan, result: TrainResult, memory: Memory, ports: WatchPorts, *, now: int) -> bool:
+    """Put a candidate that passed its gates on trial; return whether a trial began."""
+    if not result.verdict.passed:
+        return False
+    move = Move(
+        environment=plan.environment, model=plan.model, actor=ACTOR, at=now, reason=result.run.reason,
+        run=result.run.id, cause=(result.event.seq,),
+    )  # fmt: skip
+    moved = promote(move, result.version, ports.release, plan=plan.rollout)
+    if moved.event is not None:
+        memory.released(moved.event)
+    return moved.changed
+
+
+def _history(memory: Memory, ports: WatchPorts, now: int) -> History:
+    last = max(memory.trainings, default=memory.since)
+    return History(
+        since=memory.since, windows=memory.windows, trainings=memory.trainings, running=memory.trial is not None,
+        new_labels=ports.observations.known_between(last, now),
+    )  # fmt: skip
+
+
+def _decided(plan: WatchPlan, decision: RetrainDecision) -> list[Draft]:
+    """Return the decision's own event; a quiet window needs none, its reason stands in `window.judged`."""
+    if not decision.act and decision.stopped_by in ("", "no_signal"):
+        return []
+    kind = "retrain.started" if decision.act else "retrain.declined"
+    body = {"trigger": decision.trigger, "blocked_by": decision.stopped_by, "reason": decision.reason}
+    return [Draft(kind=kind, subject=f"model:{plan.model}", actor=ACTOR, body=body)]
+
+
+def _seqs(events: list[Event]) -> tuple[int, ...]:
+    return tuple(event.seq for event in events)

@@ -1,0 +1,49 @@
+"""Look and act: take in the log, judge the rollout, judge the window, decide about retraining.
+
+One look is `look`; a laptop's scheduler, a CronJob and a replay all call it. It reads the present from the release
+file and the ledger, so it may be killed and called again. What it found and why it did or did not act is in the
+ledger: `window.judged`, `rollout.judged`, `retrain.started`, `retrain.declined`.
+"""
+
+from dataclasses import dataclass
+
+from mainspring.deliver.release import Release
+from mainspring.deliver.rollout import Decision
+from mainspring.flows.ingest import Ingested, ingest
+from mainspring.flows.judge import Judged, judge_window
+from mainspring.flows.memory import Memory
+from mainspring.flows.retrain import Retrained, retrain
+from mainspring.flows.trial import judge_rollout
+from mainspring.flows.watch_ports import WatchPlan, WatchPorts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Looked:
+    """What one look found and did; None where there was nothing to judge. commit: of the release in force now."""
+
+    ingested: Ingested
+    rollout: Decision | None
+    window: Judged | None
+    retrained: Retrained | None
+    release: Release | None
+    commit: str
+
+
+def look(plan: WatchPlan, memory: Memory, ports: WatchPorts, *, now: int) -> Looked:
+    """Look once at `now` (UTC microseconds). `memory` is what earlier looks found; it is brought up to date."""
+    ingested = ingest(ports.log, ports.observations, ports.references, every=plan.monitoring.every)
+    release, commit = ports.release.files.read(plan.environment)
+    rollout, window, retrained = None, None, None
+    if release is not None:
+        memory.begin(now)
+        if release.challenger is not None:
+            rollout = judge_rollout(plan, release, ingested, memory, ports, now=now)
+            release, commit = ports.release.files.read(plan.environment)
+    if release is not None and memory.window_due(now, plan.monitoring.every):
+        window = judge_window(plan, release.champion.digest, ports, now=now)
+        retrained = retrain(plan, window, memory, ports, now=now)
+        release, commit = ports.release.files.read(plan.environment)
+    ports.compact()
+    return Looked(
+        ingested=ingested, rollout=rollout, window=window, retrained=retrained, release=release, commit=commit
+    )

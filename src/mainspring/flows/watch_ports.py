@@ -1,0 +1,55 @@
+"""What a watch is told and what it needs from outside."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mainspring.deliver.release import Plan
+from mainspring.flows.ingest import PredictionLog, References
+from mainspring.flows.release import ReleasePorts
+from mainspring.flows.train import TrainResult
+from mainspring.kernel.events import Ledger
+from mainspring.observe.plans import MonitoringPlan, RetrainPolicy
+from mainspring.observe.ports import Observations
+
+ACTOR = "watch"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WatchPlan:
+    """What is watched, and by which rules. margin: loss difference that a rollout or a window tolerates."""
+
+    model: str
+    environment: str
+    monitoring: MonitoringPlan
+    retraining: RetrainPolicy
+    rollout: Plan
+    margin: float = 0.01
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """A training that a watch asks for. champion: digest to compare with. cause: ledger events that led here."""
+
+    at: int
+    champion: str
+    reason: str
+    cause: tuple[int, ...]
+    params: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WatchPorts:
+    """What a look needs.
+
+    references: model digest -> the reference profile of its signed directory, or None. train: makes a candidate.
+    compact: called at the end of a look to turn closed log segments into Parquet; returns how many.
+    """
+
+    ledger: Ledger
+    log: PredictionLog
+    observations: Observations
+    references: References
+    release: ReleasePorts
+    train: Callable[[Candidate], TrainResult]
+    compact: Callable[[], int]
