@@ -191,13 +191,10 @@ def _value(kind: str, context: Mapping[str, Any], given: object) -> tuple[str, s
     if kind in _LIMITS:
         word, bound = _LIMITS[kind]
         return f"{shown(given)} is out of range", "project.value", f"write a number {word} {context[bound]:g}"
-    if kind in ("too_short", "too_long"):
-        bound = context.get("min_length", context.get("max_length"))
-        return (
-            f"{shown(given)} has {context.get('actual_length')} entries",
-            "project.value",
-            f"write {kind[4:]}er; the limit is {bound}",
-        )
+    if kind == "too_short":
+        return "nothing is listed", "project.value", f"list at least {context['min_length']}"
+    if kind == "string_too_long":
+        return f"{shown(given)} is too long", "project.value", f"write at most {context['max_length']} characters"
     return f"{shown(given)} cannot be", "project.value", "see docs/project-file.md for what may stand here"
 
 

@@ -121,6 +121,31 @@ VALUES = [
     ("replicas", "{min: 3, max: 30}", "{min: 30, max: 3}", "environments.production.replicas", "project.value", "swap"),
     ("page and tell", "tell: [drift,", "tell: [quality,", "alerts.tell[0]", "project.value", "also pages"),
     ("reserved", "  schedule: {from", "  ask: {from", "features.ask", "project.name", "stands for the question"),
+    ("no features", EXAMPLE[EXAMPLE.index("features:"):EXAMPLE.index("target:")], "features: {}\n\n", "features", "project.value", "at least 1"),
+    ("long text", "owner: ops-analytics", f"owner: {'a ' * 1500}", "owner", "project.value", "at most 2000"),
+    ("two gates in one", "- latency: {p99: 5ms}", "- {latency: {p99: 5ms}, floor: {metric: roc_auc}}", "gates[2]", "project.value", "not one gate"),
+    ("not a gate", "- latency: {p99: 5ms}", "- latency", "gates[2]", "project.value", "not one gate"),
+    ("always known", "event_time: observed_at}", "event_time: always, known_at: {a: others}}", "data.sources.weather.known_at", "project.value", "remove known_at"),
+    ("others twice", "arrived_at: others}", "arrived_at: others, b: others}", "data.sources.flights.known_at", "project.value", "stands twice"),
+    ("known twice", "arrived_at: others}", "b: [carrier], arrived_at: others}", "data.sources.flights.known_at.b[0]", "project.duplicate", "already known"),
+    ("others misspelt", "arrived_at: others}", "arrived_at: other}", "data.sources.flights.known_at.arrived_at", "project.value", "`others`"),
+    ("ask key", "ask: {from: flights, key: flight_id", "ask: {from: flights, key: id", "ask.key", "project.value", "write key: flight_id"),
+    ("unknown ask", "ask: {from: flights", "ask: {from: planes", "ask.from", "project.reference", "no source is called 'planes'"),
+    ("outcome elsewhere", "{name: late, from: flights", "{name: late, from: weather", "target.from", "project.reference", "write from: flights"),
+    ("window by nothing", "by: carrier, window", "by: [], window", "features.carrier_lately.by", "project.value", "group by"),
+    ("slow refresh", "refresh: 1h", "refresh: 2d", "features.carrier_lately.refresh", "project.value", "longer than the window"),
+    ("sum of all", "avg(late)", "sum(*)", "features.carrier_lately.aggregate.late_share", "expression.invalid", "not an aggregate"),
+    ("age of the own row", "{from: flights, columns: [", "{from: flights, max_age: 1h, columns: [", "features.schedule.max_age", "project.value", "no age"),
+    ("empty feature", "{from: weather, by: origin, max_age: 3h, columns: [wind_speed, precip, visib]}", "{from: weather, by: origin}", "features.weather", "project.value", "neither columns nor derive"),
+    ("derived twice", "{hour: hour(", "{distance: hour(", "features.schedule.derive.distance", "project.duplicate", "another name"),
+    ("derived wrongly", "hour(scheduled_departure)", "hour(", "features.schedule.derive.hour", "expression.invalid", "expected"),
+    ("rules of no source", "    flights: {distance:", "    flihgts: {distance:", "data.expectations.flihgts", "project.reference", "`flights`"),
+    ("local scheduler", "platform: kserve", "platform: local", "environments.production", "project.value", "no scheduler or image"),
+    ("limit below", "false_discovery: 0.05", "false_discovery: 1", "monitoring.drift.false_discovery", "project.value", "below 1"),
+    ("limit above", "epsilon: 0.05", "epsilon: 0", "gates[4].robustness.epsilon", "project.value", "above 0"),
+    ("column name", "by: origin, max", "by: or-igin, max", "features.weather.by", "project.value", "is not a column name"),
+    ("wrong form", "by: origin, max", "by: true, max", "features.weather.by", "project.type", "or a list"),
+    ("secret reference", '"secret://env/ALERT_WEBHOOK"', '"env ALERT"', "alerts.to[0]", "project.value", "secret://env/NAME"),
     ("holdout", "window: all, holdout", "window: 14d, holdout", "training.holdout", "project.value", "leaves nothing"),
 ]  # fmt: skip
 
@@ -138,6 +163,13 @@ def test_a_bad_value_is_named_with_its_line_code_and_way_out(
     assert abs(here[0].line - line_of(old.splitlines()[0])) <= 2
     assert "\n" not in here[0].text("f").split("\n  fix: ")[0]
     assert [file.name for file in tmp_path.iterdir()] == ["mainspring.yaml"]
+
+
+def test_a_table_without_times_can_be_neither_asked_about_nor_windowed(tmp_path: Path) -> None:
+    found = mistakes(tmp_path, changed("event_time: scheduled_departure\n", "event_time: always\n"))
+    told = {path_text(mistake.path): mistake.line for mistake in found}
+    assert told["ask.from"] == line_of("ask: {from")
+    assert told["features.carrier_lately.from"] == line_of("carrier_lately:")
 
 
 def test_words_that_older_yaml_reads_as_booleans_stay_text_where_text_is_meant(tmp_path: Path) -> None:
