@@ -16,6 +16,7 @@ import pytest
 from tests.unit.serve.serving_kit import (
     MODEL,
     NOW,
+    MemoryReleases,
     Parts,
     RunningServer,
     TinyEngine,
@@ -29,6 +30,7 @@ from mainspring.adapters.files.logs_reader import SegmentReader
 from mainspring.adapters.http.client import InferenceClient, ServerRefused
 from mainspring.entry.inference.server import InsecureBind, Listening, PortTaken, run
 from mainspring.serve.log import PredictionLog
+from mainspring.serve.ports import Routing
 
 INFER = f"/v2/models/{MODEL}/infer"
 GOOD = json.dumps(body()).encode()
@@ -180,6 +182,36 @@ def test_the_server_follows_the_release_by_itself_and_reports_what_it_cannot_loa
         assert client.state()["release"] == commit
         assert client.infer_binary(columns(1)).versions.tolist() == [2]
         assert b"mainspring_load_failures 1.0" in server.ask("GET", "/metrics")[2]
+        client.close()
+
+
+class FlakyReleases(MemoryReleases):
+    """A release port with a fault of its own kind, for a while."""
+
+    broken = False
+
+    def current(self) -> Routing | None:
+        if self.broken:
+            raise RuntimeError("the repository is being repacked")
+        return super().current()
+
+
+def test_a_fault_in_the_release_port_or_a_late_model_is_survived(tmp_path: Path) -> None:
+    releases = FlakyReleases()
+    parts = Parts(releases=releases)
+    releases.set(1)
+    with running(tmp_path, parts, Listening(drain_s=0.1, poll_s=0.02, retry_s=0.1)) as server:
+        client = server.client()
+        releases.broken = True
+        time.sleep(0.1)
+        assert client.infer_binary(columns(1)).versions.tolist() == [1]
+        with pytest.raises(ServerRefused, match="500"):
+            client.reconcile()
+        releases.broken = False
+        commit = releases.set(7)
+        wait_for(lambda: digest(7) in client.state()["failures"])
+        parts.models.add(7, TinyEngine(7.0))
+        wait_for(lambda: client.state()["release"] == commit)
         client.close()
 
 

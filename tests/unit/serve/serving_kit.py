@@ -135,8 +135,9 @@ class Parts:
         clock: Clock | None = None,
         assemble: Assemble | None = None,
         rules: PlaneRules | None = None,
+        releases: "MemoryReleases | None" = None,
     ) -> None:
-        self.models, self.releases, self.log = MemoryModels(), MemoryReleases(), log or ListSink()
+        self.models, self.releases, self.log = MemoryModels(), releases or MemoryReleases(), log or ListSink()
         self.clock = clock or FixedClock(NOW)
         self.plane = Plane(
             log=self.log, clock=self.clock, random=os.urandom, assemble=assemble, rules=rules or PlaneRules()

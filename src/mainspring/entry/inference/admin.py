@@ -4,6 +4,7 @@ A web page must not reach it through a browser: requests with an Origin, or for 
 """
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -19,11 +20,20 @@ from mainspring.entry.inference.bodies import (
     send_json,
 )
 from mainspring.kernel.times import Clock, FixedClock
-from mainspring.serve.errors import BadParameter, Forbidden, NotReady, RequestRefused, UnknownRoute, WrongMethod
+from mainspring.serve.errors import (
+    BadParameter,
+    Forbidden,
+    ModelFailed,
+    NotReady,
+    RequestRefused,
+    UnknownRoute,
+    WrongMethod,
+)
 from mainspring.serve.log import PredictionLog
 from mainspring.serve.plane import Plane
 from mainspring.serve.reconciler import Reconciler
 
+_log = logging.getLogger("mainspring.inference")
 _LIMIT = 65_536
 _LATEST = 253_402_300_799_999_999
 _LOOPBACK = {"127.0.0.1", "localhost", "[::1]"}
@@ -64,6 +74,9 @@ class AdminApp:
             await send_error(send, error)
         except Disconnected:
             return
+        except Exception as error:  # noqa: BLE001 - the last resort: report it, never show it
+            _log.exception("an admin request failed")
+            await send_error(send, ModelFailed(f"internal fault: {type(error).__name__}", fix="see the server's log"))
 
     def _routed(self, method: str, path: str) -> Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]:
         act = self._routes.get((method, path))
@@ -80,6 +93,7 @@ class AdminApp:
             "release": last.commit,
             "model": serving.routing.model if serving else "",
             "loaded": [{"version": v.number, "digest": v.digest} for v in serving.versions()] if serving else [],
+            "inputs": sorted(serving.inputs) if serving else [],
             "weight": plane.weight, "aborted": plane.override.reason, "failures": dict(last.failures),
             "ready": serving is not None and not self._is_draining(), "draining": self._is_draining(),
             "requests": counts.requests, "rows": counts.rows, "refused": dict(counts.refused),

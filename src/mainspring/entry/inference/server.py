@@ -12,6 +12,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from types import FrameType
@@ -29,6 +30,7 @@ from mainspring.serve.plane import Plane
 from mainspring.serve.reconciler import Reconciler
 
 _SWITCH_S = 5.0
+_log = logging.getLogger("mainspring.inference")
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -54,12 +56,16 @@ class Addresses:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listening:
-    """Where to listen and how to stop. port, admin_port: 0 picks a free one. Times in seconds."""
+    """Where to listen and how to stop. port, admin_port: 0 picks a free one. Times in seconds.
+
+    poll_s: between looks at the release. retry_s: between tries of a version that failed to load.
+    """
 
     host: str = "127.0.0.1"
     port: int = 0
     admin_port: int = 0
     poll_s: float = 0.5
+    retry_s: float = 10.0
     drain_s: float = 1.0
     deadlines: Deadlines = field(default_factory=Deadlines)
 
@@ -123,7 +129,7 @@ class _Server:
         loop = asyncio.get_running_loop()
         self._reconciler.switch = _switch_on(loop)
         with self._handling_signals():
-            await asyncio.to_thread(self._reconciler.look)
+            await self._look(again=False)
             ports = [asyncio.create_task(s.serve([at])) for s, at in ((self._public, public), (self._admin, admin))]
             beside = [
                 asyncio.create_task(self._poll()),
@@ -155,9 +161,19 @@ class _Server:
             left -= 0.05
 
     async def _poll(self) -> None:
+        last_try = time.monotonic()
         while True:
             await asyncio.sleep(self._listening.poll_s)
-            await asyncio.to_thread(self._reconciler.look)
+            again = time.monotonic() - last_try >= self._listening.retry_s
+            last_try = time.monotonic() if again else last_try
+            await self._look(again=again)
+
+    async def _look(self, *, again: bool) -> None:
+        """Reconcile beside traffic; whatever goes wrong, the server keeps what it has and looks again."""
+        try:
+            await asyncio.to_thread(lambda: self._reconciler.look(again=again))
+        except Exception:  # noqa: BLE001 - an adapter of any kind may fail in its own way
+            _log.exception("the release could not be followed")
 
     def _signalled(self, number: int, frame: FrameType | None) -> None:
         self._signals += 1
