@@ -36,7 +36,7 @@ class ColumnInfo:
     """What a column holds.
 
     low, high: smallest and largest value (numbers as float, times as UTC microseconds, strings by code point and
-    cut at 100 characters, bool), None when all are null. distinct: number of distinct values, approximate (HyperLogLog).
+    cut at 100 characters, bool), None when all are null. distinct: about how many values differ (HyperLogLog).
     """
 
     name: str

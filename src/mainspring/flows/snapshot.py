@@ -46,15 +46,16 @@ class SnapshotTaken:
 
 
 def take(
-    sources: Sequence[Source], expectations: Sequence[Expectations], ports: SnapshotPorts,
+    sources: Sequence[Source], expectations: Mapping[str, Expectations], ports: SnapshotPorts,
     *, at: int, actor: str, ask: str = "",
 ) -> SnapshotTaken:  # fmt: skip
     """Read every source that changed, judge it, and record a new version if anything is new.
 
-    ask: the source that is asked about; a key there has one event time. Raises `DataRefused` with the findings of
-    all sources (recorded as `snapshot.refused`; the last good version stays).
+    expectations: by source name; a source without any promises one row. ask: the source that is asked about; a key
+    there has one event time. Raises `DataRefused` with the findings of all sources (recorded as `snapshot.refused`;
+    the last good version stays).
     """
-    rules = {source.name: _rules(source.name, expectations) for source in sources}
+    rules = {source.name: expectations.get(source.name, Expectations(source=source.name)) for source in sources}
     judged = digest_of({name: rule.digest for name, rule in rules.items()} | {"ask": ask})
     last = _last(ports.ledger)
     before = _read(ports.store, last) if last else Snapshot(sources=())
@@ -102,10 +103,6 @@ def find_snapshot(ledger: Ledger, *, version: int | None = None, date: int | Non
 def table_paths(snapshot: Snapshot, store: Store) -> dict[str, list[Path]]:
     """Return each source's Parquet files in order of event time: what training sets are built from."""
     return {table.name: [store.path(part.digest) for part in table.partitions] for table in snapshot.sources}
-
-
-def _rules(name: str, expectations: Sequence[Expectations]) -> Expectations:
-    return next((rules for rules in expectations if rules.source == name), Expectations(source=name))
 
 
 def _table(

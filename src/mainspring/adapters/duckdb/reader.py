@@ -28,9 +28,11 @@ _PER_QUERY = 200
 _CSV_FAULTS = (
     (r"Line: (\d+)[\s\S]*Expected Number of Columns: (\d+) Found: (\d+)", "line {0} has {2} values, not {1}",
      "give every line as many values as the header has names; quote values that hold commas"),
-    (r"Line: (\d+)[\s\S]*unterminated quote", "line {0} opens a quote that is never closed", "close or remove the quote"),
+    (r"Line: (\d+)[\s\S]*unterminated quote", "line {0} opens a quote that is never closed",
+     "close or remove the quote"),
     (r"Line: (\d+)[\s\S]*Invalid unicode", "line {0} is not UTF-8", "save the file as UTF-8"),
-    (r"Line: (\d+)[\s\S]*[Mm]aximum line size", "line {0} is longer than 1 MB", "shorten the field; is a quote left open?"),
+    (r"Line: (\d+)[\s\S]*[Mm]aximum line size", "line {0} is longer than 1 MB",
+     "shorten the field; is a quote left open?"),
     (r"invalid state|new_line", "the file is not well-formed CSV (mixed line ends, or quotes inside values)",
      'end all lines alike, and write a quote inside a value as ""'),
 )  # fmt: skip
@@ -206,7 +208,8 @@ def _write(
     ).fetchall()
     written = []
     for month, start, end, rows in months:
-        query = f"SELECT {columns} FROM typed WHERE {moment} >= make_timestamp({start}) AND {moment} < make_timestamp({end})"
+        within = f"{moment} >= make_timestamp({start}) AND {moment} < make_timestamp({end})"
+        query = f"SELECT {columns} FROM typed WHERE {within}"
         written.append((_copy(connection, query, scratch / f"{month:%Y-%m}.parquet"), int(rows), int(start), int(end)))
     return written
 

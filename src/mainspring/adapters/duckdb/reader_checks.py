@@ -104,7 +104,7 @@ def identity_faults(connection: Connection, source: Source, *, one_time_a_key: b
     questions = [
         Question(
             column=column, condition=f"{name(column)} IS NULL", value="NULL",
-            fault=("{count} rows have no value here", "every row needs a key and an event time: fill in or remove the rows"),
+            fault=("{count} rows have no value here", "every row needs a key and an event time: fill in or drop rows"),
         )
         for column in needed
     ]  # fmt: skip
@@ -127,7 +127,7 @@ def repeats(connection: Connection, columns: Sequence[str], key: str) -> Seen:
     found = row(
         connection,
         f"SELECT sum(n - 1), min(again), arg_min(k, again), arg_min(v, again) FROM (SELECT count(*) AS n,"
-        f" max({ROW}) AS again, any_value(CAST({name(key)} AS VARCHAR)) AS k, any_value(CAST({first} AS VARCHAR)) AS v"
+        f" max({ROW}) AS again, arg_max(CAST({name(key)} AS VARCHAR), {ROW}) AS k, any_value(CAST({first} AS VARCHAR)) AS v"
         f" FROM typed WHERE {first} IS NOT NULL GROUP BY {group} HAVING count(*) > 1)",
     )
     count, again, named, value = found
@@ -151,17 +151,20 @@ def _two_times(connection: Connection, source: Source) -> list[Finding]:
 def _whole_column(source: Source, plan: Planned) -> Iterable[Finding]:
     """Yield what is wrong with a column whatever its values are."""
     if plan.unreadable:
-        yield _column(source, plan, f"values of type {shown(plan.unreadable)} have no place in a table of plain columns",
+        yield _column(source, plan, f"values of type {shown(plan.unreadable)} have no place in a plain table",
                       "unnest it, cast it to text or a number, or leave it out")  # fmt: skip
     if plan.float_key:
         yield _column(source, plan, "keys are stored as floating point: ids beyond 2**53 have lost digits",
                       "write keys as text or as whole numbers")  # fmt: skip
+    if plan.commas:
+        what = f"{plan.commas:,} numbers have commas inside (as decimal point or thousands marks)"
+        yield _column(source, plan, what, "write 1234.5, or declare `type: string` for the column under expectations")
     if plan.naive and plan.zoned:
         yield _column(source, plan, f"{plan.naive:,} times lack an offset and {plan.zoned:,} carry one",
                       "write all of them with an offset, for example 2013-05-01T06:00:00Z")  # fmt: skip
     elif plan.naive and not source.zone:
-        yield _column(source, plan, "times carry no offset, so the moment is unknown",
-                      f"add `zone: <IANA name>` to the source {source.name}, or write 2013-05-01T06:00:00Z")  # fmt: skip
+        fix = f"add `zone: <IANA name>` to the source {source.name}, or write 2013-05-01T06:00:00Z"
+        yield _column(source, plan, "times carry no offset, so the moment is unknown", fix)
 
 
 def _of_values(source: Source, plan: Planned) -> list[Question]:
@@ -169,12 +172,13 @@ def _of_values(source: Source, plan: Planned) -> list[Question]:
     cell, bad = name(plan.name), f"{plan.present} AND ({plan.sql}) IS NULL"
     kept = f"{plan.present} AND NOT ({bad})"
     if plan.type == "string":
+        long = ("{count} values are longer than 1 MB (shown: the bytes of the first)", "shorten or leave out the text")
+        size = f"strlen({plan.sql})"
+        nul = ("{count} values hold a NUL byte", "remove the NUL bytes")
         return [
-            Question(column=plan.name, condition=f"strlen({plan.sql}) > {MAX_FIELD}", value=f"strlen({plan.sql})",
-                     fault=("{count} values are longer than 1 MB (shown: the bytes of the first)", "shorten or leave out the text")),
-            Question(column=plan.name, condition=f"contains({plan.sql}, chr(0))", value="NULL",
-                     fault=("{count} values hold a NUL byte", "remove the NUL bytes")),
-        ]  # fmt: skip
+            Question(column=plan.name, condition=f"{size} > {MAX_FIELD}", value=size, fault=long),
+            Question(column=plan.name, condition=f"contains({plan.sql}, chr(0))", value="NULL", fault=nul),
+        ]
     noun = {"number": "numbers", "time": "times", "bool": "true or false"}[plan.type]
     most = "; the others are" if plan.like else ""
     found = [Question(column=plan.name, condition=bad, value=cell,
@@ -192,19 +196,21 @@ def _comma(plan: Planned) -> str:
 
 def _of_numbers(plan: Planned, cell: str) -> list[Question]:
     if plan.storage == "BIGINT":
-        return [Question(column=plan.name, condition=f"abs(TRY_CAST({cell} AS DOUBLE)) >= {SAFE}", value=cell,
-                         fault=("{count} whole numbers are 2**53 or more and would lose digits",
-                                "ids: declare `type: string` for the column under expectations"))]  # fmt: skip
-    return [Question(column=plan.name, condition=f"isinf({plan.sql})", value=cell,
-                     fault=("{count} values are infinite", "write them as missing, or as the number that is meant"))]  # fmt: skip
+        unsafe, lost = (
+            f"abs(TRY_CAST({cell} AS DOUBLE)) >= {SAFE}",
+            "{count} whole numbers are 2**53 or more and would lose digits",
+        )
+        fix = "ids: declare `type: string` for the column under expectations"
+        return [Question(column=plan.name, condition=unsafe, value=cell, fault=(lost, fix))]
+    endless = ("{count} values are infinite", "write them as missing, or as the number that is meant")
+    return [Question(column=plan.name, condition=f"isinf({plan.sql})", value=cell, fault=endless)]
 
 
 def _of_times(source: Source, plan: Planned, kept: str) -> list[Question]:
     moment, cell = plan.sql, name(plan.name)
-    found = [
-        Question(column=plan.name, condition=f"{kept} AND NOT ({moment} >= TIMESTAMP '{_EARLIEST}' AND {moment} < TIMESTAMP '{_LATEST}')",
-                 value=cell, fault=("{count} times lie outside 1900 to 2199", "correct the year, or write the time as missing")),
-    ]  # fmt: skip
+    inside = f"{moment} >= TIMESTAMP '{_EARLIEST}' AND {moment} < TIMESTAMP '{_LATEST}'"
+    fault = ("{count} times lie outside 1900 to 2199", "correct the year, or write the time as missing")
+    found = [Question(column=plan.name, condition=f"{kept} AND NOT ({inside})", value=cell, fault=fault)]
     if plan.local and source.zone:
         zone = text(source.zone)
         aware, local = f"timezone({zone}, {plan.local})", plan.local
@@ -214,10 +220,11 @@ def _of_times(source: Source, plan: Planned, kept: str) -> list[Question]:
             for minutes in (30, 60)
         )
         fix = f"write these with an offset, for example 2013-11-03T01:30:00-04:00 ({source.zone})"
-        found.append(Question(column=plan.name, condition=f"{kept} AND ({moved})", value=cell,
-                              fault=("{count} times happen twice, for the clock is set back then", fix)))  # fmt: skip
-        found.append(Question(column=plan.name, condition=f"{kept} AND timezone({zone}, {aware}) <> {local}", value=cell,
-                              fault=("{count} times do not exist, for the clock is set forward then", fix)))  # fmt: skip
+        twice = ("{count} times happen twice, for the clock is set back then", fix)
+        never = ("{count} times do not exist, for the clock is set forward then", fix)
+        skipped = f"timezone({zone}, {aware}) <> {local}"
+        found.append(Question(column=plan.name, condition=f"{kept} AND ({moved})", value=cell, fault=twice))
+        found.append(Question(column=plan.name, condition=f"{kept} AND {skipped}", value=cell, fault=never))
     return found
 
 

@@ -29,6 +29,7 @@ _WHOLE = (
 )
 _ZONED = r":[0-9]{2}(\.[0-9]+)? ?(Z|z|UTC|[+-][0-9]{2}(:?[0-9]{2})?)$"
 _DATE = "[0-9]{4}-[0-9]{2}-[0-9]{2}"
+_COMMAS = "[+-]?[0-9]+(,[0-9]{3})*,[0-9]+"
 _PER_QUERY = 150
 _TYPES: dict[str, ColumnType] = {"string": "string", "time": "time", "bool": "bool"}
 
@@ -40,6 +41,7 @@ class Planned:
     storage: its SQL type in canonical Parquet. sql: the value, over table `raw`. present: SQL that is true where the
     source has a value, so a null `sql` there is a value not of this type. local: SQL of a naive time (before `zone`).
     naive, zoned: how many times lack or carry an offset. like: what most other values are, where a few are not.
+    commas: how many are numbers with commas inside, where nearly all are.
     """
 
     name: str
@@ -51,6 +53,7 @@ class Planned:
     naive: int = 0
     zoned: int = 0
     like: str = ""
+    commas: int = 0
     float_key: bool = False
     unreadable: str = ""
 
@@ -68,6 +71,7 @@ class Text:
     dates: int
     bools: int
     whole: int
+    commas: int
 
 
 def plan_columns(connection: Connection, source: Source, rules: Expectations, *, infer: bool) -> list[Planned]:
@@ -116,10 +120,13 @@ def _look(connection: Connection, columns: list[str]) -> dict[str, Text]:
                 f"count(*) FILTER (regexp_full_match({cell}, '{_DATE}'))",
                 f"count(*) FILTER (lower({cell}) IN ('true', 'false'))",
                 f"count(*) FILTER (regexp_full_match({cell}, '[+-]?[0-9]+'))",
+                f"count(*) FILTER (contains({cell}, ',') AND regexp_full_match({cell}, '{_COMMAS}'))",
             ]
         counts = [int(value or 0) for value in row(connection, f"SELECT {', '.join(parts)} FROM raw")]
         for place, column in enumerate(chunk):
-            looks[column] = Text(**dict(zip(Text.__slots__, counts[place * 9 : place * 9 + 9], strict=True)))
+            width = len(Text.__slots__)
+            own = counts[place * width : (place + 1) * width]
+            looks[column] = Text(**dict(zip(Text.__slots__, own, strict=True)))
     return looks
 
 
@@ -135,7 +142,7 @@ def _from_text(source: Source, column: str, wanted: str, seen: Text) -> Planned:
         )
     if kind == "time":
         local = f"TRY_CAST({value} AS TIMESTAMP)"
-        naive = seen.present - seen.words - seen.zoned - seen.dates
+        naive = max(0, seen.times - seen.zoned - seen.dates)
         shift = bool(source.zone) and not seen.zoned
         moment = f"timezone({text(source.zone)}, {local})" if shift else f"TRY_CAST({value} AS TIMESTAMPTZ)"
         return Planned(
@@ -146,7 +153,9 @@ def _from_text(source: Source, column: str, wanted: str, seen: Text) -> Planned:
         return Planned(
             name=column, type="bool", storage="BOOLEAN", sql=f"TRY_CAST({value} AS BOOLEAN)", present=present
         )
-    return Planned(name=column, type="string", storage="VARCHAR", sql=cell, present=f"{cell} IS NOT NULL")
+    commas = seen.commas if not wanted and seen.commas > MOSTLY * (seen.present - seen.words) else 0
+    here = f"{cell} IS NOT NULL"
+    return Planned(name=column, type="string", storage="VARCHAR", sql=cell, present=here, commas=commas)
 
 
 def _guess(seen: Text) -> tuple[ColumnType, str]:
