@@ -54,6 +54,12 @@ class StepTimeout(RunFailed):
     code = "step.timeout"
 
 
+class MirrorFailed(RunFailed):
+    """The tracking server cannot be written; the ledger has the truth, and a later sync shows the run."""
+
+    code = "tracking.failed"
+
+
 class UnknownStep(InvalidValue):
     """No step has that name."""
 

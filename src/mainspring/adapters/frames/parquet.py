@@ -103,10 +103,10 @@ def _array(values: np.ma.MaskedArray[Any, Any], levels: Array | None) -> Array:
     if levels is not None:
         texts: Array = np.array([*levels, None], dtype=object)
         return np.asarray(texts[np.asarray(values)])  # code -1 picks the null at the end
-    if np.ma.isMaskedArray(values):
-        if values.dtype.kind != "f":
-            raise Damaged("a column of whole numbers has nulls", fix="delete the file; the step runs again")
+    if values.dtype.kind == "f":
         return np.asarray(values.filled(np.nan))
+    if np.ma.is_masked(values):
+        raise Damaged("a column of whole numbers has nulls", fix="delete the file; the step runs again")
     return np.asarray(values)
 
 

@@ -32,12 +32,17 @@ _STOP_SECONDS = 5.0
 
 
 def scrubbed(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables that a step process may see: an allow-list, so no unknown secret passes."""
-    return {
+    """Return the variables that a step process may see: an allow-list, so no unknown secret passes.
+
+    OpenMP's threads wait without spinning unless the user says otherwise: beside a server on the same cores, a
+    training that spins took 61 s instead of 8.
+    """
+    kept = {
         name: value
         for name, value in environment.items()
         if name.upper() in KEPT_NAMES or name.upper().startswith(KEPT_PREFIXES)
     }
+    return {"OMP_WAIT_POLICY": "PASSIVE", **kept}
 
 
 class KeptWorker:

@@ -4,16 +4,21 @@ skl2onnx gives a graph with a random name, changed column names, a label nobody 
 Here the graph gets the contract's column names back, only what the answer needs is kept, every inner name is
 counted, and texts about the producer are dropped, so the same estimator makes the same bytes on every machine.
 
-skl2onnx 1.20 passes Python bools where protobuf wants ints (an error from protobuf 7 on): they are turned while
-converting.
+Two faults of skl2onnx 1.20 are mended while converting. It passes Python bools where protobuf wants ints (an error from
+protobuf 7 on). And it rounds the float64 thresholds of histogram-boosted trees to the nearest float32, so a value
+equal to one that was rounded up falls on the wrong side (up to 0.0065 on real flights); rounded down, (float32)x <= t
+holds before and after alike.
 """
 
+import inspect
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 from onnx import ModelProto, TensorProto, helper
 from skl2onnx import convert_sklearn
+from skl2onnx.common import tree_ensemble
 from skl2onnx.common._container import ModelComponentContainer
 from skl2onnx.common.data_types import FloatTensorType, StringTensorType
 
@@ -33,7 +38,7 @@ def convert(estimator: object, inputs: Sequence[Input]) -> tuple[bytes, tuple[In
         for item in inputs
     ]
     try:
-        with _bools_as_ints():
+        with _mended():
             model = convert_sklearn(estimator, GRAPH, kinds, options={"zipmap": False}, target_opset=OPSETS)
     except Exception as error:
         name = type(estimator).__name__
@@ -45,17 +50,31 @@ def convert(estimator: object, inputs: Sequence[Input]) -> tuple[bytes, tuple[In
 
 
 @contextmanager
-def _bools_as_ints() -> Iterator[None]:
-    original = ModelComponentContainer.add_node
+def _mended() -> Iterator[None]:
+    add_operator, add_branch = ModelComponentContainer.add_node, tree_ensemble.add_node
+    signature = inspect.signature(add_branch)
 
-    def add_node(self: Any, *args: Any, **attributes: Any) -> Any:  # noqa: ANN401 - skl2onnx's own signature
-        return original(self, *args, **{name: _int(value) for name, value in attributes.items()})
+    def operator(self: Any, *args: Any, **attributes: Any) -> Any:  # noqa: ANN401 - skl2onnx's own signature
+        return add_operator(self, *args, **{name: _int(value) for name, value in attributes.items()})
 
-    ModelComponentContainer.add_node = add_node
+    def branch(*args: Any, **named: Any) -> Any:  # noqa: ANN401 - skl2onnx's own signature
+        given = signature.bind(*args, **named)
+        if given.arguments["mode"] == "BRANCH_LEQ":
+            given.arguments["value"] = rounded_down(given.arguments["value"])
+        return add_branch(*given.args, **given.kwargs)
+
+    ModelComponentContainer.add_node, tree_ensemble.add_node = operator, branch
     try:
         yield
     finally:
-        ModelComponentContainer.add_node = original
+        ModelComponentContainer.add_node, tree_ensemble.add_node = add_operator, add_branch
+
+
+def rounded_down(value: float) -> float:
+    """Return the largest float32 that is not above `value`."""
+    with np.errstate(over="ignore"):
+        near = np.float32(value)
+    return float(np.nextafter(near, np.float32(-np.inf)) if near > value else near)
 
 
 def _int(value: object) -> object:

@@ -1,26 +1,11 @@
 """`mainspring step`: one step of a run as a process; `--worker` keeps the process and takes steps as JSON lines."""
 
-from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, cast
 
 import click
 
 from mainspring.entry.cli import present
 from mainspring.entry.cli.options import here, json_option
-
-if TYPE_CHECKING:
-    from mainspring.develop.steps import Outcome
-
-
-class _Steps(Protocol):
-    """What `app.steps` offers. state: state folder of a replay, None for the project's own."""
-
-    def run_step(self, project: Path, state: Path | None, name: str, run_id: str) -> "Outcome":
-        """Run one step in this process, which holds no key and no ledger."""
-
-    def serve_steps(self, project: Path, state: Path | None) -> None:
-        """Take {"step", "run"} as JSON lines on stdin and answer on stdout until the input ends."""
 
 
 @click.command()
@@ -33,7 +18,8 @@ def step(*, name: str, run_id: str, worker: bool, state: Path | None, as_json: b
     """Run one step of a run as a process: fetch-data, preprocess, train-model or validate-model."""
     if worker == bool(name or run_id) or (not worker and not (name and run_id)):
         raise click.UsageError("give a step's name and --run ID, or --worker alone")
-    steps = cast("_Steps", import_module("mainspring.app.steps"))
+    from mainspring.app import steps
+
     if worker:
         steps.serve_steps(here(), state)
         return

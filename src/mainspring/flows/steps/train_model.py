@@ -48,7 +48,7 @@ def _contract(run: Run, trained: Trained) -> Contract:
     return Contract(
         model=run.model, inputs=trained.inputs, output=trained.output,
         ask={"from": ask["source"], "key": ask["key"], "at": ask["at"]},
-        views=[document], limits={"rows": MAX_ROWS}, sample=_sample(trained),
+        definitions=document, limits={"rows": MAX_ROWS}, sample=_sample(trained),
     )  # fmt: skip
 
 

@@ -1,0 +1,127 @@
+"""Show runs in MLflow: parameters, metrics, files, a model version and its alias.
+
+A mirror: nothing here is ever read by a decision. Everything is idempotent by the tag `mainspring.run`, so `record`
+may be repeated and the whole mirror made again from the ledger. mlflow is imported on first use (it takes seconds)
+and its telemetry is off.
+"""
+
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from mainspring.develop.errors import MirrorFailed
+from mainspring.develop.ports import Mirrored
+
+DIGEST_TAG, RUN_TAG = "mainspring.digest", "mainspring.run"
+URI_VARIABLE = "MLFLOW_TRACKING_URI"
+_SILENT = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "true",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
+}
+
+
+def tracking_uri(state: Path) -> str:
+    """Return the server that the environment names, else the embedded database in `state`."""
+    return os.environ.get(URI_VARIABLE) or f"sqlite:///{(state / 'mlflow.db').as_posix()}"
+
+
+class MlflowMirror:
+    """Writes to a tracking server. artifacts: folder for files, used where `uri` is the embedded database."""
+
+    def __init__(self, uri: str, artifacts: Path) -> None:
+        self._uri, self._artifacts = uri, artifacts
+        self._opened: Any = None
+
+    def record(self, mirrored: Mirrored) -> None:
+        """Show a run and its model version; repeating changes nothing. Raises `MirrorFailed`."""
+        with self._told():
+            model = mirrored.run.model
+            experiment = self._experiment(model)
+            run_id = self._run(experiment, mirrored)
+            if mirrored.version:
+                self._version(model, run_id, mirrored)
+
+    def set_alias(self, model: str, alias: str, version: int) -> None:
+        """Point an alias at one of our versions. Raises `MirrorFailed`."""
+        with self._told():
+            shown = self._shown(model, version)
+            if shown is None:
+                raise MirrorFailed(f"version {version} of {model} is not mirrored", fix="mainspring tracking sync")
+            self._client.set_registered_model_alias(model, alias, shown)
+
+    def sync(self, runs: Iterable[Mirrored]) -> int:
+        """Record every run again; return how many. Raises `MirrorFailed` at the first that cannot be written."""
+        count = 0
+        for mirrored in runs:
+            self.record(mirrored)
+            count += 1
+        return count
+
+    @property
+    def _client(self) -> Any:  # noqa: ANN401 - mlflow has no types
+        if self._opened is None:
+            for name, value in _SILENT.items():
+                os.environ.setdefault(name, value)
+            from mlflow import MlflowClient
+
+            self._opened = MlflowClient(tracking_uri=self._uri, registry_uri=self._uri)
+        return self._opened
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except MirrorFailed:
+            raise
+        except Exception as error:
+            what = f"MLflow at {_safe(self._uri)} cannot be written: {type(error).__name__}: {error}"
+            fix = f"check {URI_VARIABLE}; then: mainspring tracking sync"
+            raise MirrorFailed(what.splitlines()[0][:400], fix=fix) from error
+
+    def _experiment(self, name: str) -> str:
+        found = self._client.get_experiment_by_name(name)
+        if found is not None:
+            return str(found.experiment_id)
+        if self._uri.startswith("sqlite:"):
+            self._artifacts.mkdir(parents=True, exist_ok=True, mode=0o700)
+            return str(self._client.create_experiment(name, artifact_location=self._artifacts.as_uri()))
+        return str(self._client.create_experiment(name))
+
+    def _run(self, experiment: str, mirrored: Mirrored) -> str:
+        run = mirrored.run
+        found = self._client.search_runs([experiment], f"tags.`{RUN_TAG}` = '{run.id}'", max_results=1)
+        if found and found[0].info.status == "FINISHED":
+            return str(found[0].info.run_id)
+        made = found[0] if found else self._client.create_run(experiment, run_name=run.id, tags=mirrored.tags)
+        run_id = str(made.info.run_id)
+        for name, value in mirrored.params.items():
+            self._client.log_param(run_id, name, value)
+        for name, number in mirrored.metrics.items():
+            self._client.log_metric(run_id, name, number)
+        for name, data in mirrored.files.items():
+            self._client.log_text(run_id, data.decode("utf-8"), name)
+        self._client.set_terminated(run_id, "FINISHED")
+        return run_id
+
+    def _version(self, model: str, run_id: str, mirrored: Mirrored) -> None:
+        if not self._client.search_registered_models(f"name = '{model}'"):
+            self._client.create_registered_model(model)
+        if self._shown(model, mirrored.version) is None:
+            tags = {DIGEST_TAG: mirrored.digest, "mainspring.version": str(mirrored.version)}
+            self._client.create_model_version(model, f"runs:/{run_id}", run_id, tags=tags)
+
+    def _shown(self, model: str, version: int) -> str | None:
+        """Return MLflow's own number of one of our versions, or None."""
+        for found in self._client.search_model_versions(f"name = '{model}'"):
+            if found.tags.get("mainspring.version") == str(version):
+                return str(found.version)
+        return None
+
+
+def _safe(uri: str) -> str:
+    scheme, mark, rest = uri.partition("://")
+    return f"{scheme}{mark}{rest.rpartition('@')[2]}"

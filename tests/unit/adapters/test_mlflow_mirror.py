@@ -1,0 +1,67 @@
+"""The MLflow mirror on its embedded database."""
+
+from pathlib import Path
+
+import pytest
+
+from mainspring.adapters.mlflow.mirror import MlflowMirror, tracking_uri
+from mainspring.develop.errors import MirrorFailed
+from mainspring.develop.ports import Mirrored
+from mainspring.develop.runs import Run, TrainingPlan
+
+DIGEST = "sha256:" + "a" * 64
+
+
+def _mirrored(run_id: str = "r1", version: int = 1) -> Mirrored:
+    plan = TrainingPlan(function="m:fit", window=None, holdout=1)
+    run = Run(id=run_id, model="flights", at=1, snapshot=DIGEST, definitions={}, training=plan, code=DIGEST)
+    return Mirrored(
+        run=run,
+        digest=DIGEST,
+        version=version,
+        params={"holdout": "14d"},
+        metrics={"log_loss": 0.5},
+        files={"evidence.json": b"{}"},
+        tags={"mainspring.run": run_id, "mainspring.digest": DIGEST},
+    )
+
+
+@pytest.mark.filterwarnings("default")
+def test_recording_twice_shows_one_run_one_version_and_an_alias_follows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    mirror = MlflowMirror(tracking_uri(tmp_path), tmp_path / "artifacts")
+    mirror.record(_mirrored())
+    assert mirror.sync([_mirrored(), _mirrored("r2", 2)]) == 2
+    mirror.set_alias("flights", "champion", 2)
+
+    from mlflow import MlflowClient
+
+    client = MlflowClient(tracking_uri(tmp_path), tracking_uri(tmp_path))
+    experiment = client.get_experiment_by_name("flights")
+    assert experiment is not None
+    runs = client.search_runs([experiment.experiment_id])
+    assert sorted(run.data.tags["mainspring.run"] for run in runs) == ["r1", "r2"]
+    assert runs[0].data.metrics == {"log_loss": 0.5}
+    assert runs[0].data.params == {"holdout": "14d"}
+    assert [item.path for item in client.list_artifacts(runs[0].info.run_id)] == ["evidence.json"]
+    versions = client.search_model_versions("name = 'flights'")
+    assert {version.tags["mainspring.digest"] for version in versions} == {DIGEST}
+    assert client.get_model_version_by_alias("flights", "champion").tags["mainspring.version"] == "2"
+    with pytest.raises(MirrorFailed, match="not mirrored"):
+        mirror.set_alias("flights", "champion", 9)
+
+
+@pytest.mark.filterwarnings("default")
+def test_a_server_that_cannot_be_written_is_a_told_failure_without_the_password(tmp_path: Path) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    mirror = MlflowMirror(f"sqlite:///{(blocked / 'mlflow.db').as_posix()}", tmp_path)
+    with pytest.raises(MirrorFailed, match="cannot be written"):
+        mirror.record(_mirrored())
+
+
+def test_the_environment_may_name_a_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://mlflow:5000")
+    assert tracking_uri(tmp_path) == "http://mlflow:5000"
