@@ -13,6 +13,7 @@ import pandas as pd
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.model_selection import StratifiedKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import TargetEncoder
 
@@ -89,13 +90,18 @@ def _lately(flights: pd.DataFrame, by: str, window: int) -> tuple[np.ndarray, np
 
 
 def fit(frame: pd.DataFrame, seed: int = 0) -> CalibratedClassifierCV:
-    """Fit calibrated boosted trees on the rows of `frame`."""
+    """Fit calibrated boosted trees on the rows of `frame`.
+
+    The folds are shuffled: `cv=3` alone cuts the year into three seasons, whose pooled out-of-fold scores can run
+    against the outcome, and the fitted sigmoid then turns the ranking round (AUC 0.30, seen on three-month windows).
+    """
     encode = ColumnTransformer(
         [("text", TargetEncoder(random_state=seed), TEXT), ("numbers", "passthrough", NUMBERS)],
         verbose_feature_names_out=False,
     )
     trees = HistGradientBoostingClassifier(max_iter=60, early_stopping=False, random_state=seed)
-    model = CalibratedClassifierCV(make_pipeline(encode, trees), method="sigmoid", ensemble=False, cv=3)
+    folds = StratifiedKFold(3, shuffle=True, random_state=seed)
+    model = CalibratedClassifierCV(make_pipeline(encode, trees), method="sigmoid", ensemble=False, cv=folds)
     return model.fit(frame[TEXT + NUMBERS], frame["late"])
 
 

@@ -5,6 +5,8 @@ ten stay below is a drift detector's usual value; for a fault detector it is the
 saw is not drift, and a threshold needs no tuning. (Why nine in ten: docs/studies/flights.md.)
 """
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,12 +16,13 @@ from mainspring.observe.drift.detector import Kind
 from mainspring.observe.drift.judgement import DETECTORS
 from mainspring.observe.drift.novelty import NOVELTY
 from mainspring.observe.profiles import OUTPUT, ColumnReference, Counts, Reference, bin_rows
-from mainspring.stats.columns import Array, Columns, Floats, is_null
+from mainspring.stats.columns import Array, Columns, Floats
 
 PARTS = 20
 MAX_LEVELS = 100
 WEEK_DAYS = 7
 MIN_WEEK_ROWS = 100
+Days = NDArray[np.int64]
 USUAL = {"drift": 0.9, "fault": 1.0}
 
 
@@ -49,47 +52,58 @@ def cut_points(numbers: Floats) -> Floats:
     return np.unique(np.concatenate([below, inner, above]))
 
 
-def novelty(values: Array, days: NDArray[np.int64]) -> float:
+def novelty(values: Array, days: Days) -> float:
     """Return the largest share, over all 7-day windows of training, of values that the days before had not seen.
 
-    values: in order of time; days: their day numbers from 0. Only windows that a week precedes say something.
+    values: numbers, or level codes of strings (`_codes`), null-free and in order of time; days: their day numbers
+    from 0. Only windows that a week precedes say something.
     """
-    known = ~is_null(values)
-    days, values = days[known], values[known]
-    seen = _first_days(values, days) if values.dtype == object else None
-    ranges = None if seen is not None else _ranges(values.astype(np.float64))
+    if not len(days):
+        return 0.0
+    numbers = values.dtype.kind == "f"
+    ranges = _ranges(values, days) if numbers else []
+    firsts = days if numbers else _first_days(values, days)
+    edges = np.searchsorted(days, np.arange(int(days[-1]) + 2))
     largest = 0.0
-    for phase in range(WEEK_DAYS):
-        week = (days + phase) // WEEK_DAYS
-        starts = np.searchsorted(week, week, side="left")
-        if seen is not None:
-            new = seen >= week * WEEK_DAYS - phase
-        elif ranges is not None:
-            below, above = (bound[np.maximum(starts - 1, 0)] for bound in ranges)
-            new = (values < below) | (values >= above)
-        preceded = days[np.maximum(starts - 1, 0)] - days[:1] >= WEEK_DAYS - 1
-        rows = np.bincount(week)
-        fresh = np.bincount(week, weights=new & preceded, minlength=len(rows))
-        counted = rows >= MIN_WEEK_ROWS
-        largest = max(largest, float((fresh[counted] / rows[counted]).max(initial=0.0)))
+    for first in range(int(days[0]) + WEEK_DAYS, len(edges) - WEEK_DAYS):
+        start, end = int(edges[first]), int(edges[first + WEEK_DAYS])
+        if end - start >= MIN_WEEK_ROWS:
+            part = values[start:end]
+            new = _outside(part, *ranges[first - 1]) if numbers else firsts[start:end] >= first
+            largest = max(largest, float(np.mean(new)))
     return largest
 
 
-def _learn(name: str, values: Array, days: NDArray[np.int64]) -> ColumnReference:
+def _learn(name: str, values: Array, days: Days) -> ColumnReference:
     kind: Kind = "string" if values.dtype == object else "number"
-    cuts = cut_points(values.astype(np.float64)) if kind == "number" else np.zeros(0)
-    levels = _levels(values) if kind == "string" else ()
-    bare = ColumnReference(name=name, kind=kind, cuts=tuple(cuts.tolist()), levels=levels, counts=(), usual={})
-    place = bin_rows(bare, values)
-    counts = np.bincount(place, minlength=bare.bins)
+    bare, place, known = _binned(name, values) if kind == "number" else _levelled(name, values)
     usual = _usual(kind, place, days, bare.bins)
-    usual[NOVELTY.name] = max(usual[NOVELTY.name], novelty(values, days))
-    return ColumnReference(
-        name=name, kind=kind, cuts=bare.cuts, levels=levels, counts=tuple(counts.tolist()), usual=usual
-    )
+    usual[NOVELTY.name] = max(usual[NOVELTY.name], novelty(known, days[place < bare.bins - 1]))
+    counts = tuple(np.bincount(place, minlength=bare.bins).tolist())
+    return replace(bare, counts=counts, usual=usual)
 
 
-def _usual(kind: Kind, place: Counts, days: NDArray[np.int64], bins: int) -> dict[str, float]:
+def _binned(name: str, values: Array) -> tuple[ColumnReference, Counts, Array]:
+    """Return a number column without counts, the bin of every row, and the known values."""
+    numbers = values.astype(np.float64, copy=False)
+    cuts = tuple(cut_points(numbers).tolist())
+    bare = ColumnReference(name=name, kind="number", cuts=cuts, levels=(), counts=(), usual={})
+    return bare, bin_rows(bare, numbers), numbers[~np.isnan(numbers)]
+
+
+def _levelled(name: str, values: Array) -> tuple[ColumnReference, Counts, Array]:
+    """Return a string column without counts, the bin of every row, and the level codes of the known values."""
+    found: dict[str | None, int] = {None: 0}
+    codes = np.array([found.setdefault(value, len(found)) for value in values.tolist()], np.int64)
+    counted = np.bincount(codes, minlength=len(found)).tolist()
+    names = [(-counted[code], level) for level, code in found.items() if level is not None]
+    levels = tuple(level for _, level in sorted(names)[:MAX_LEVELS])
+    bare = ColumnReference(name=name, kind="string", cuts=(), levels=levels, counts=(), usual={})
+    bins = np.array([bare.index.get(level, len(levels)) for level in found], np.int64)
+    return bare, bins[codes], codes[codes > 0]
+
+
+def _usual(kind: Kind, place: Counts, days: Days, bins: int) -> dict[str, float]:
     """Measure every week (stepped by a day) against the rest of training with every detector."""
     span = int(days[-1]) + 1
     daily = np.bincount(days * bins + place, minlength=span * bins).reshape(span, bins)
@@ -105,25 +119,26 @@ def _usual(kind: Kind, place: Counts, days: NDArray[np.int64], bins: int) -> dic
     return found
 
 
-def _levels(values: Array) -> tuple[str, ...]:
-    counted: dict[str, int] = {}
-    for value in values.tolist():
-        if value is not None:
-            counted[value] = counted.get(value, 0) + 1
-    return tuple(sorted(counted, key=lambda level: (-counted[level], level))[:MAX_LEVELS])
+def _first_days(codes: Array, days: Days) -> Days:
+    """Return for each row the day on which its level was first seen."""
+    first = np.zeros(int(codes.max()) + 1, np.int64)
+    first[codes[::-1]] = days[::-1]
+    return first[codes]
 
 
-def _first_days(values: Array, days: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return for each value the day on which its level was first seen."""
-    first: dict[str, int] = {}
-    for value, day in zip(values.tolist(), days.tolist(), strict=True):
-        first.setdefault(value, day)
-    return np.fromiter((first[value] for value in values.tolist()), np.int64, len(values))
+def _ranges(numbers: Floats, days: Days) -> list[tuple[float, float]]:
+    """Return the widened range of everything known by the end of each day."""
+    ends = np.searchsorted(days, np.arange(int(days[-1]) + 1), side="right") - 1
+    low, high = np.minimum.accumulate(numbers)[ends], np.maximum.accumulate(numbers)[ends]
+    below, above = _widened(low, high)
+    return list(zip(below.tolist(), above.tolist(), strict=True))
 
 
-def _ranges(numbers: Floats) -> tuple[Floats, Floats]:
-    """Return the widened range of all rows up to each row."""
-    return _widened(np.minimum.accumulate(numbers), np.maximum.accumulate(numbers))
+def _outside(part: Floats, below: float, above: float) -> NDArray[np.bool_]:
+    if part.min() >= below and part.max() < above:
+        return np.zeros(1, np.bool_)
+    new: NDArray[np.bool_] = (part < below) | (part >= above)
+    return new
 
 
 def _widened(low: Floats, high: Floats) -> tuple[Floats, Floats]:

@@ -128,10 +128,12 @@ def test_a_calendar_column_is_new_by_construction_and_learns_so() -> None:
     month = np.repeat([1.0, 2.0, 3.0], 30 * 200)
     days = np.repeat(np.arange(90), 200)
     assert novelty(month, days) == 1.0
-    names = np.array(["jan", "feb", "mar"], dtype=object)[(month - 1).astype(int)]
-    assert novelty(names, days) == 1.0
-    assert novelty(np.full(len(days), np.nan), days) == 0.0
+    assert novelty(month.astype(np.int64), days) == 1.0
+    assert novelty(np.zeros(0), np.zeros(0, np.int64)) == 0.0
     assert novelty(np.sin(days * 1.0), days) == 0.0
+    names = np.array(["jan", "feb", "mar"], dtype=object)[(month - 1).astype(int)]
+    made = reference_profile({"month": month, "name": names}, days * DAY, np.full(len(days), 0.5))
+    assert [column.usual["novelty"] for column in made.columns] == [1.0, 1.0, 0.0]
 
 
 def test_a_history_shorter_than_two_weeks_learns_nothing_and_says_zero(world: World) -> None:
