@@ -17,7 +17,14 @@ KEYS = ("f0", "f1", "f2", "f3", "f4", "f5")
 _SQL = {"string": "VARCHAR", "number": "DOUBLE", "time": "TIMESTAMP", "bool": "BOOLEAN"}
 FLIGHTS = {"flight": "string", "departs": "time", "carrier": "string", "dest": "string", "gate": "number",
            "arrives": "time", "delay": "number", "diverted": "bool"}  # fmt: skip
-WEATHER = {"station": "string", "carrier": "string", "seen": "time", "published": "time", "wind": "number", "sky": "string"}
+WEATHER = {
+    "station": "string",
+    "carrier": "string",
+    "seen": "time",
+    "published": "time",
+    "wind": "number",
+    "sky": "string",
+}
 PLANES = {"plane": "string", "carrier": "string", "dest": "string", "seats": "number", "maker": "string"}
 TYPES: Types = {"flights": FLIGHTS, "weather": WEATHER, "planes": PLANES}
 
@@ -74,7 +81,9 @@ def table(columns: dict[str, str], rows: list[tuple[Any, ...]]) -> Columns:
             made[name] = np.array([np.nan if value is None else value for value in values], dtype=np.float64)
         elif kind == "time":
             nat = np.datetime64("NaT")
-            made[name] = np.array([nat if value is None else np.datetime64(value, "us") for value in values], dtype="datetime64[us]")
+            made[name] = np.array(
+                [nat if value is None else np.datetime64(value, "us") for value in values], dtype="datetime64[us]"
+            )
         else:
             made[name] = np.array(values, dtype=object)
     return made
@@ -88,7 +97,9 @@ def write_parquet(connection: duckdb.DuckDBPyConnection, name: str, columns: Col
     connection.execute(f"CREATE OR REPLACE TEMP TABLE made ({shape})")
     if rows:
         connection.executemany(f"INSERT INTO made VALUES ({', '.join('?' * len(kinds))})", rows)
-    shown = ", ".join(f"make_timestamp({column}) AS {column}" if kind == "time" else column for column, kind in kinds.items())
+    shown = ", ".join(
+        f"make_timestamp({column}) AS {column}" if kind == "time" else column for column, kind in kinds.items()
+    )
     connection.execute(f"COPY (SELECT {shown} FROM made) TO '{path}' (FORMAT parquet)")
 
 

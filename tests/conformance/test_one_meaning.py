@@ -1,6 +1,7 @@
 """One meaning: reference, DuckDB build, DuckDB file and online assembly agree on random histories."""
 
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import duckdb
@@ -22,7 +23,7 @@ from mainspring.stats.columns import Columns
 from tests.conformance.histories import START, STEP, TYPES, definitions, histories, write_parquet
 
 FOREVER = START + 1_000 * HOUR
-SLOW = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+SLOW = settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 
 
 def same(left: Columns, right: Columns) -> None:
@@ -38,8 +39,9 @@ def same(left: Columns, right: Columns) -> None:
 
 
 @pytest.fixture(scope="module")
-def connection() -> duckdb.DuckDBPyConnection:
-    return duckdb.connect()
+def connection() -> Iterator[duckdb.DuckDBPyConnection]:
+    with duckdb.connect() as opened:
+        yield opened
 
 
 @SLOW

@@ -12,6 +12,7 @@ from mainspring.data.aggregates import Aggregate
 from mainspring.data.expressions import ColumnType, Expression, infer, nearest, parse
 from mainspring.data.views import Definitions, RowView, Source, Types, View, WindowView, columns_of, readable
 from mainspring.kernel.errors import MainspringError
+from mainspring.kernel.times import SECOND
 
 LEAK = "feature.leak"
 _RESERVED = "ask"
@@ -244,8 +245,8 @@ def _window(definitions: Definitions, view: WindowView, types: Types) -> Iterato
     path, source = f"features.{view.name}", definitions.source(view.source)
     if not source.event_time:
         yield _problem(f"{path}.from", f"{source.name} has no event_time to count in", "name its event_time")
-    if view.refresh <= 0 or view.window <= 0:
-        yield _problem(f"{path}.window", "window and refresh must be above zero", "write a duration such as 24h")
+    if view.refresh < SECOND or view.window <= 0:
+        yield _problem(f"{path}.refresh", "a window is refreshed at most every second", "write a duration such as 1h")
     if view.refresh > view.window:
         yield _problem(f"{path}.refresh", "refresh is longer than the window", "let refresh be at most the window")
     try:

@@ -22,6 +22,7 @@ from mainspring.data.views import RowView, Source, WindowView, row_columns
 _SCALE_BITS = 50
 _LARGEST_BITS = 99
 _WHOLE_LIMIT = 2**31
+_TIMES = 2**56  # microseconds between the earliest and the latest time that a point can have: 2,283 years
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,24 +71,39 @@ class WindowStream:
         self, connection: duckdb.DuckDBPyConnection, view: WindowView, aggregates: Sequence[Aggregate], loaded: Loaded
     ) -> None:
         self._view, self._loaded = view, loaded
+        self._radix = _TIMES // view.refresh + 2
         self._measures: dict[str, _Measure] = {}
         self._answers = {call.name: self._compile(connection, call) for call in aggregates}
 
     def sql(self, rows: str) -> str:
-        """Return SQL of (id, p, `c.<aggregate>`..): values from refresh point p (a multiple of refresh) on.
+        """Return SQL of (code, `c.<aggregate>`..): a key's values from a refresh point on, the last up to it.
 
-        rows: a table like the loaded one, with `id`.
+        rows: a table like the loaded one, with `id`. Keys share one running sum: what a key adds it takes back, so
+        its sums are zero before its first point.
         """
         moves = " UNION ALL ".join(self._moves(rows, waits) for waits in self._groups())
-        names = list(self._measures)
-        sums = ", ".join(f"sum(sum({name})) OVER up_to AS {name}" for name in names)
+        kinds = {name: "HUGEINT" if measure.bits else "BIGINT" for name, measure in self._measures.items()}
+        grouped = ", ".join(f"CAST(sum({name}) AS {kind}) AS {name}" for name, kind in kinds.items())
+        sums = ", ".join(f"sum({name}) OVER up_to AS {name}" for name in kinds)
         values = ", ".join(f"{sql} AS {column(name)}" for name, sql in self._answers.items())
         return f"""
         WITH moves AS ({moves}),
-        running AS (SELECT id, p, {sums} FROM moves GROUP BY id, p
-            WINDOW up_to AS (PARTITION BY id ORDER BY p ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW))
-        SELECT id, p, {values} FROM running
+        points AS (SELECT code, {grouped} FROM moves GROUP BY code),
+        running AS (SELECT code, {sums} FROM points
+            WINDOW up_to AS (ORDER BY code ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW))
+        SELECT code, {values} FROM running
         """
+
+    def code(self, key: str, moment: str) -> str:
+        """Return SQL of the number of a key's refresh point at or before a moment: ordered by key, then time."""
+        refresh = self._view.refresh
+        point = f"{moment} // {refresh} - CAST({moment} % {refresh} < 0 AS BIGINT)"
+        return f"(CAST({key} AS BIGINT) * {self._radix} + {point})"
+
+    def decode(self) -> tuple[str, str]:
+        """Return SQL of the key's id and of the refresh point's moment that are in a `code`."""
+        key = f"((code + {self._radix // 2}) // {self._radix})"
+        return key, f"((code - {key} * {self._radix}) * {self._view.refresh})"
 
     def _groups(self) -> list[tuple[str, ...]]:
         return sorted({measure.waits for measure in self._measures.values()})
@@ -105,8 +121,11 @@ class WindowStream:
             FROM ({seen}) WHERE k IS NOT NULL"""
         adds = ", ".join(name if name in mine else f"0 AS {name}" for name in self._measures)
         takes = ", ".join(f"-{name} AS {name}" if name in mine else f"0 AS {name}" for name in self._measures)
+        base = f"CAST(id AS BIGINT) * {self._radix}"
         moving = f"FROM ({spans}) WHERE id IS NOT NULL AND first < past"
-        return f"SELECT id, first AS p, {adds} {moving} UNION ALL SELECT id, past AS p, {takes} {moving}"
+        return (
+            f"SELECT {base} + first AS code, {adds} {moving} UNION ALL SELECT {base} + past AS code, {takes} {moving}"
+        )
 
     def _point(self, moment: str) -> str:
         """Return SQL of the number of the first refresh point at or after a moment, also before 1970."""

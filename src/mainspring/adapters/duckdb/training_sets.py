@@ -82,9 +82,9 @@ class TrainingSets:
         beside = path.with_name(f".{path.name}.{uuid4().hex[:8]}.tmp")
         try:
             with self._open(definitions) as (connection, work):
-                work.take_asks(f"SELECT * FROM ({work.first_versions(definitions.ask_columns())})")
-                table = f"{work.answers('asked_at')} ORDER BY a.t, a.key"
-                options = f"FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {_ROW_GROUP}"
+                work.take_asks(work.first_versions(definitions.ask_columns()), "row_number() OVER (ORDER BY e, key)")
+                table = f"{work.answers('asked_at')} ORDER BY a.rn"
+                options = f"FORMAT parquet, COMPRESSION snappy, ROW_GROUP_SIZE {_ROW_GROUP}"
                 connection.execute(f"COPY ({table}) TO {text_literal(str(beside))} ({options})")
             os.chmod(beside, 0o600)
             replace(beside, path)

@@ -48,9 +48,9 @@ class Workspace:
         one = "QUALIFY row_number() OVER (PARTITION BY key, e ORDER BY tie) = 1" if loaded.corrected else ""
         return f"SELECT {', '.join(['key', 'e', *map(column, columns)])} FROM {loaded.name} {one}"
 
-    def take_asks(self, sql: str) -> None:
-        """Make the table of asks from rows as `first_versions` gives them."""
-        self._connection.execute(f"CREATE TEMP TABLE asks AS SELECT *, row_number() OVER () AS rn FROM ({sql})")
+    def take_asks(self, sql: str, order: str = "row_number() OVER ()") -> None:
+        """Make the table of asks from rows as `first_versions` gives them, numbered in their order or another."""
+        self._connection.execute(f"CREATE TEMP TABLE asks AS SELECT *, {order} AS rn FROM ({sql})")
         self._connection.execute("ALTER TABLE asks RENAME COLUMN e TO t")
 
     def answers(self, at: str) -> str:
@@ -87,10 +87,10 @@ class Workspace:
         rows, ids = self._with_ids(view)
         by = f" || {_JOINT} || ".join(column(name) for name in view.by)
         shown = ", ".join(f"{column(name)} AS {quoted(name)}" for name in columns_of(view))
-        moment = f"p * {view.refresh}"
-        stream = self._window_stream(view).sql(rows)
-        joined = f"({stream}) JOIN {ids} USING (id)"
-        return f'SELECT {by} AS key, {moment} AS "at", {moment} AS event_time, {shown} FROM {joined}'
+        stream = self._window_stream(view)
+        key, moment = stream.decode()
+        coded = f'SELECT *, {key} AS id, {moment} AS "at" FROM ({stream.sql(rows)})'
+        return f'SELECT {by} AS key, "at", "at" AS event_time, {shown} FROM ({coded}) JOIN {ids} USING (id)'
 
     def _columns(self, source: str) -> set[str]:
         """Return every column of a source that the definitions read."""
@@ -141,17 +141,18 @@ class Workspace:
         """Answer a window view: its running values as of the ask; no rows yet count as none."""
         rows, ids = self._with_ids(view)
         match = " AND ".join(f"a.{column(name)} = i.{column(name)}" for name in view.by)
-        point = f"a.t // {view.refresh} - CAST(a.t % {view.refresh} < 0 AS BIGINT)"
+        stream = self._window_stream(view)
         unmatched = " OR ".join(f"a.{column(name)} IS NULL" for name in view.by)
-        asked = f"SELECT a.rn, i.id, {point} AS p, {unmatched} AS unmatched FROM asks a LEFT JOIN {ids} i ON {match}"
+        code = stream.code("i.id", "a.t")
+        asked = f"SELECT a.rn, {code} AS code, {unmatched} AS unmatched FROM asks a LEFT JOIN {ids} i ON {match}"
         parts = []
         for call in self._definitions.aggregates(view):
             value = f"s.{column(call.name)}"
             if call.function == "count":
                 value = f"CASE WHEN NOT a.unmatched THEN coalesce({value}, 0) END"
             parts.append(f", {value} AS {quoted(f'{view.name}.{call.name}')}")
-        stream = self._window_stream(view).sql(rows)
-        return f"SELECT a.rn{''.join(parts)} FROM ({asked}) a ASOF LEFT JOIN ({stream}) s ON a.id = s.id AND a.p >= s.p"
+        shown = f"({stream.sql(rows)}) s ON a.code >= s.code"
+        return f"SELECT a.rn{''.join(parts)} FROM ({asked}) a ASOF LEFT JOIN {shown}"
 
     def _window_stream(self, view: WindowView) -> WindowStream:
         return WindowStream(
