@@ -35,7 +35,7 @@ class Injector:
     def __call__(self, room: Room) -> None:
         """Put in what is due."""
         while self.waiting and self.waiting[0][0] <= room.now:
-            at, reason, params = self.waiting.pop(0)
+            _, reason, params = self.waiting.pop(0)
             release, _ = room.ports.release.files.read(room.plan.environment)
             champion = release.champion.digest if release else ""
             asked = Candidate(at=room.now, champion=champion, reason=reason, cause=(), params=params)
@@ -48,8 +48,8 @@ def scenario() -> Scenario:
 
 
 STORY = (
-    "Both challengers are bad on purpose. Nothing else retrains in this period.",
-    "The first was trained on shuffled labels; the gate must refuse it.",
-    "The second reads a simulated vendor score whose scale is reversed on 2013-09-10. Its holdout lies before that day, "
-    "so it passes the gate; only matured labels on the canary can tell.",
+    "Both challengers are bad on purpose; nothing else retrains in this period.",
+    "The first learned from shuffled labels. The gate must refuse it.",
+    "The second also reads a simulated vendor's risk score, whose scale is reversed on 2013-09-10. Its holdout lies "
+    "before that day, so it passes the gate; only matured labels on the canary can tell.",
 )

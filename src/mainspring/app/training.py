@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 import secrets
 import sys
 from collections.abc import Mapping, Sequence
@@ -127,11 +126,9 @@ def code_digest(project: Path) -> str:
 
 
 def _mirror(workspace: Workspace) -> RunMirror:
-    from mainspring.adapters.mlflow.mirror import MlflowMirror
+    from mainspring.adapters.mlflow.mirror import MlflowMirror, tracking_uri
 
-    chosen = os.environ.get("MLFLOW_TRACKING_URI", "")
-    database = workspace.paths.state / "mlflow.db"
-    return MlflowMirror(chosen or f"sqlite:///{database.as_posix()}", workspace.paths.state / "mlartifacts")
+    return MlflowMirror(tracking_uri(workspace.paths.state), workspace.paths.state / "mlartifacts")
 
 
 def asked_run(trainer: Trainer, workspace: Workspace, *, at: int, settings: Sequence[str], reason: str) -> Run:

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "audit": ("mainspring.entry.cli.release:audit", "Prove that the ledger is whole."),
+    "demo": ("mainspring.entry.cli.demo:demo", "Run the whole loop on real data, start to report."),
+    "replay": ("mainspring.entry.cli.demo:replay", "Replay history under several retraining policies."),
     "promote": ("mainspring.entry.cli.release:promote", "Bring a version into an environment."),
     "rollback": ("mainspring.entry.cli.release:rollback", "Go back to the last healthy release."),
     "serve": ("mainspring.entry.cli.serve:serve", "Serve what the release file says."),
