@@ -20,10 +20,10 @@ _TRIES = 3
 class ServerProcess:
     """Starts the server of a workspace's folder; ends it on close. `state` is the server's own account of itself."""
 
-    def __init__(self, root: Path, model: str, *, replay_clock: bool = False) -> None:
+    def __init__(self, root: Path, model: str, *, port: int = 0, replay_clock: bool = False) -> None:
         from mainspring.adapters.http.client import InferenceClient
 
-        argv = [sys.executable, "-m", "mainspring", "-C", str(root), "serve", "--port", "0", "--json"]
+        argv = [sys.executable, "-m", "mainspring", "-C", str(root), "serve", "--port", str(port), "--json"]
         if replay_clock:
             argv += ["--clock", "replay"]
         self._errors = (root / ".mainspring" / "server.log").open("ab")

@@ -134,7 +134,7 @@ def _mirror(workspace: Workspace) -> RunMirror:
 def asked_run(trainer: Trainer, workspace: Workspace, *, at: int, settings: Sequence[str], reason: str) -> Run:
     """Return the run that a user asks for: `at` 0 means the end of the data; settings are `name=value`."""
     release, _ = workspace.releases.read(workspace.environment)
-    moment = at or _end_of_data(workspace)
+    moment = at or end_of_data(workspace)
     return trainer.run_of(
         at=moment, reason=reason, champion=release.champion.digest if release else "", params=parse_params(settings)
     )
@@ -170,7 +170,7 @@ def _typed(value: str) -> str | int | float | bool:
     return value
 
 
-def _end_of_data(workspace: Workspace) -> int:
+def end_of_data(workspace: Workspace) -> int:
     """Return the end of the last partition of the source that is asked about."""
     document = json.loads(workspace.store.get(str(find_snapshot(workspace.ledger).body["digest"])))
     table = snapshots.from_json(document).table(workspace.settings.definitions.ask.source)

@@ -1,0 +1,31 @@
+"""Wiring of features and keys as people use them."""
+
+import json
+
+from mainspring.adapters.files.keys import KeyInfo, Keys
+from mainspring.app.training import end_of_data
+from mainspring.app.workspace import Workspace
+from mainspring.data.snapshots import from_json
+from mainspring.flows.snapshot import find_snapshot, table_paths
+
+
+def materialise_features(workspace: Workspace, *, until: int = 0) -> int:
+    """Bring the online store up to `until` (UTC microseconds; 0: the end of the data); return the rows written."""
+    from mainspring.adapters.duckdb.training_sets import TrainingSets
+    from mainspring.adapters.sqlite.online import OnlineStore
+    from mainspring.flows.materialise import materialise
+
+    document = json.loads(workspace.store.get(str(find_snapshot(workspace.ledger).body["digest"])))
+    sets = TrainingSets(table_paths(from_json(document), workspace.store))
+    online = OnlineStore(workspace.paths.state / "online.db")
+    return materialise(workspace.settings.definitions, sets, online, until or end_of_data(workspace))
+
+
+def known_keys(workspace: Workspace) -> list[KeyInfo]:
+    """Return this machine's own key and every trusted one."""
+    return Keys(workspace.paths.state, workspace.paths.root).list()
+
+
+def trust_key(workspace: Workspace, environment: str, pem: bytes) -> str:
+    """Let a public key vouch for models in an environment; return its id."""
+    return Keys(workspace.paths.state, workspace.paths.root).trust(environment, pem)

@@ -1,0 +1,57 @@
+"""Wiring of the watch as people run it: once, by a schedule, and the readings around it."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from mainspring.app.observing import label_ports, open_observations, watch_plan, watch_ports
+from mainspring.app.training import Trainer
+from mainspring.app.workspace import Workspace
+from mainspring.flows.labels import Labelled, add_labels, read_label_file
+from mainspring.flows.memory import remember
+from mainspring.flows.status import Status
+from mainspring.flows.status import status as read_status
+from mainspring.flows.watch import Looked, look
+from mainspring.kernel.times import MINUTE, SECOND
+
+Tell = Callable[[Looked], None]
+Say = Callable[[str], None]
+_LOOK_EVERY = MINUTE
+
+
+def watch_once(workspace: Workspace, *, progress: Say = lambda _: None) -> Looked:
+    """Look once, now."""
+    with Trainer(workspace, progress=progress) as trainer, open_observations(workspace) as observations:
+        memory = remember(workspace.ledger, workspace.environment)
+        ports = watch_ports(workspace, trainer, observations)
+        return look(watch_plan(workspace), memory, ports, now=workspace.clock.now())
+
+
+def watch_forever(workspace: Workspace, tell: Tell, *, progress: Say = lambda _: None) -> None:
+    """Look every minute (windows are judged once a tick) until interrupted; one look at a time."""
+    from apscheduler.schedulers.blocking import BlockingScheduler
+
+    scheduler = BlockingScheduler(timezone="UTC")
+    every = min(_LOOK_EVERY, workspace.settings.monitoring.every) // SECOND
+    scheduler.add_job(
+        lambda: tell(watch_once(workspace, progress=progress)), "interval", seconds=max(1, every), max_instances=1,
+        coalesce=True,
+    )  # fmt: skip
+    tell(watch_once(workspace, progress=progress))
+    try:
+        scheduler.start()
+    except (KeyboardInterrupt, SystemExit):
+        scheduler.shutdown(wait=False)
+
+
+def present_status(workspace: Workspace) -> Status:
+    """Return the present at a glance."""
+    every = workspace.settings.monitoring.every
+    return read_status(
+        workspace.settings.name, workspace.environment, every=every, ledger=workspace.ledger, files=workspace.releases
+    )
+
+
+def label_file(workspace: Workspace, path: Path) -> Labelled:
+    """Take in the labels of a file."""
+    with open_observations(workspace) as observations:
+        return add_labels(read_label_file(path), label_ports(workspace, observations), now=workspace.clock.now())
