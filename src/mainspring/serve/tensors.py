@@ -174,23 +174,30 @@ def _texts(name: str, data: list[Any], kinds: set[type]) -> Array:
 
 
 def _raw_texts(name: str, rows: int, raw: memoryview) -> Array:
-    whole, at, cut = bytes(raw), 0, []
-    read = _LENGTH.unpack_from
+    whole = bytes(raw)
     try:
-        for _ in range(rows):
-            start = at + _LENGTH.size
-            at = start + read(whole, at)[0]
-            cut.append(whole[start:at])
+        cut = _cut(whole, rows)
         texts = {text: text.decode("utf-8") for text in set(cut)}
     except (struct.error, UnicodeDecodeError) as error:
-        raise BadTensor(f"tensor {shown(name)} is cut short or not UTF-8", fix=_FRAMING) from error
-    if at != len(whole):
-        raise BadTensor(f"tensor {shown(name)} has {len(whole)} bytes, its texts {at}", fix=_FRAMING)
+        raise BadTensor(
+            f"tensor {shown(name)} is not {rows} UTF-8 texts in {len(whole)} bytes", fix=_FRAMING
+        ) from error
     if max(map(len, cut)) > MAX_TEXT:
         raise BadTensor(f"tensor {shown(name)} holds a text above {MAX_TEXT} bytes", fix="send less")
     column = np.empty(rows, dtype=object)
     column[:] = [texts[text] for text in cut]
     return column
+
+
+def _cut(whole: bytes, rows: int) -> list[bytes]:
+    at, cut, read = 0, [], _LENGTH.unpack_from
+    for _ in range(rows):
+        start = at + _LENGTH.size
+        at = start + read(whole, at)[0]
+        cut.append(whole[start:at])
+    if at != len(whole):
+        raise struct.error("the texts do not end with the data")
+    return cut
 
 
 def _too_large(name: str) -> BadTensor:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.unit.serve.bad_requests import BAD_DOCUMENTS, mutated
 from tests.unit.serve.serving_kit import MODEL, NOW, Parts, body, columns
 
-from mainspring.serve.errors import RequestRefused
+from mainspring.serve.errors import BadTensor, RequestRefused
 from mainspring.serve.inference import infer
 from mainspring.serve.protocols import v2
 from mainspring.serve.protocols.v2_answers import infer_request
@@ -136,11 +136,20 @@ def test_infinite_binary_numbers_are_refused_and_nan_is_missing() -> None:
     assert infer(parts.plane, data, MODEL, header_length=size).body
 
 
-@given(st.lists(st.text(max_size=20), min_size=1, max_size=30))
+@given(st.lists(st.one_of(st.text(max_size=20), st.integers(200, 600).map("x".__mul__)), min_size=1, max_size=30))
 def test_texts_survive_the_binary_form(texts: list[str]) -> None:
     column = np.array([*texts, ""], dtype=object)[:-1]
     raw = to_bytes(column)
     assert from_bytes("x", "BYTES", len(texts), memoryview(raw)).values.tolist() == texts
+
+
+@given(st.binary(max_size=60), st.integers(1, 5))
+def test_texts_are_read_exactly_or_refused(raw: bytes, rows: int) -> None:
+    try:
+        found = from_bytes("x", "BYTES", rows, memoryview(raw))
+    except BadTensor:
+        return
+    assert to_bytes(found.values) == raw
 
 
 @given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=30))
