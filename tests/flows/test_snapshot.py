@@ -91,7 +91,7 @@ def test_refused_data_leaves_the_last_good_snapshot_and_says_so(ports: SnapshotP
         snap(ports, rules=(ColumnRule(column="n", between=(0, 100)),))
     told = str(refused.value)
     assert "readings.n: 1 value outside [0, 100]; first at row 3 (key c): '300'" in told
-    assert "sites.site: 1 rows repeat another row's site" in told
+    assert "sites.site: 1 row repeats another row's site" in told
     assert "snapshot 1 of 2013-03-01T00:00:00Z stays in use" in told
     event = ports.ledger.read(kind="snapshot.refused")[0]
     assert (event.body["kept"], event.body["sources"]) == (1, ["readings", "sites"])

@@ -68,22 +68,22 @@ ODD_CSV: list[tuple[str, bytes, str]] = [
         rows("a,2013-01-01T00:00:00,1", "b,2013-01-01T00:00:00Z,1"),
         "1 times lack an offset and 1 carry",
     ),
-    ("no time", rows("a,soon,1"), "1 values are not times; first at row 1 (key a): 'soon'"),
-    ("no such day", rows("a,2013-02-30T00:00:00Z,1"), "1 values are not times"),
+    ("no time", rows("a,soon,1"), "1 value is not times; first at row 1 (key a): 'soon'"),
+    ("no such day", rows("a,2013-02-30T00:00:00Z,1"), "1 value is not times"),
     ("year 20130", rows("a,20130-01-01T00:00:00Z,1"), "outside 1900 to 2199"),
-    ("null key", rows(",2013-01-01T00:00:00Z,1"), "1 rows have no value here"),
-    ("null time", rows("a,,1", "b,2013-01-01T00:00:00Z,1"), "1 rows have no value here"),
+    ("null key", rows(",2013-01-01T00:00:00Z,1"), "1 row has no value here"),
+    ("null time", rows("a,,1", "b,2013-01-01T00:00:00Z,1"), "1 row has no value here"),
     (
         "twice",
         rows("a,2013-01-01T00:00:00Z,1", "a,2013-01-01T00:00:00Z,2"),
-        "1 rows repeat another row's id, at; first at row 2",
+        "1 row repeats another row's id, at; first at row 2",
     ),
     (
         "infinite",
         rows("a,2013-01-01T00:00:00Z,1.5", "b,2013-01-01T00:00:00Z,inf"),
-        "1 values are infinite; first at row 2",
+        "1 value is infinite; first at row 2",
     ),
-    ("1e999", rows("a,2013-01-01T00:00:00Z,1.5", "b,2013-01-01T00:00:00Z,1e999"), "1 values are infinite"),
+    ("1e999", rows("a,2013-01-01T00:00:00Z,1.5", "b,2013-01-01T00:00:00Z,1e999"), "1 value is infinite"),
     ("big ids", rows("a,2013-01-01T00:00:00Z,9007199254740993"), "2**53 or more and would lose digits"),
     ("huge field", HEAD + b"a,2013-01-01T00:00:00Z," + b"x" * (1 << 21) + b"\n", "longer than 1 MB"),
     ("many columns", b",".join(b"c%d" % i for i in range(2_500)) + b"\n", "2,500 columns, more than 2,000"),
@@ -114,16 +114,16 @@ def test_one_row_is_enough(tmp_path: Path) -> None:
 def test_a_word_among_numbers_is_found_after_row_100_000(tmp_path: Path) -> None:
     lines = [f"k{i},2013-01-01T00:00:00Z,{i}" for i in range(100_000)]
     with pytest.raises(
-        DataRefused, match=r"1 values are not numbers; the others are; first at row 100001 \(key z\): 'x7'"
+        DataRefused, match=r"1 value is not numbers; the others are; first at row 100001 \(key z\): 'x7'"
     ):
         read(tmp_path, rows(*lines, "z,2013-01-01T00:00:00Z,x7"))
 
 
 def test_the_hour_that_the_clock_repeats_is_refused_and_the_one_it_skips(tmp_path: Path) -> None:
     eastern = source(zone="America/New_York")
-    with pytest.raises(DataRefused, match=r"1 times happen twice.*row 2"):
+    with pytest.raises(DataRefused, match=r"1 time happens twice.*row 2"):
         read(tmp_path, rows("a,2013-11-03 00:30:00,1", "b,2013-11-03 01:30:00,1", "c,2013-11-03 02:30:00,1"), eastern)
-    with pytest.raises(DataRefused, match=r"1 times do not exist.*row 1"):
+    with pytest.raises(DataRefused, match=r"1 time does not exist.*row 1"):
         read(tmp_path, rows("a,2013-03-10 02:30:00,1"), eastern)
 
 
@@ -141,8 +141,8 @@ def test_naive_times_are_read_in_the_zone_of_their_source(tmp_path: Path) -> Non
         ("SELECT 'a' AS id, TIMESTAMPTZ '2013-01-01' AS at, '\\x00'::BLOB AS x", "BLOB have no place"),
         ("SELECT 9007199254740993::DOUBLE AS id, TIMESTAMPTZ '2013-01-01' AS at", "stored as floating point"),
         ("SELECT 'a' AS id, TIMESTAMPTZ '2013-01-01' AS at, 9007199254740993 AS x", "2**53 or more"),
-        ("SELECT 'a' AS id, TIMESTAMPTZ '2013-01-01' AS at, 'inf'::DOUBLE AS x", "1 values are infinite"),
-        ("SELECT 'a' AS id, TIMESTAMPTZ '2013-01-01' AS at, 'a' || chr(0) AS x", "1 values hold a NUL byte"),
+        ("SELECT 'a' AS id, TIMESTAMPTZ '2013-01-01' AS at, 'inf'::DOUBLE AS x", "1 value is infinite"),
+        ("SELECT 'a' AS id, TIMESTAMPTZ '2013-01-01' AS at, 'a' || chr(0) AS x", "1 value holds a NUL byte"),
         ("SELECT 'a' AS id, TIMESTAMPTZ '2013-01-01' AS at, repeat('x', 1100000) AS x", "longer than 1 MB"),
         ("SELECT 'a' AS id, TIMESTAMPTZ '2013-01-01' AS at WHERE false", "has no rows"),
         ("SELECT 'a' AS key, TIMESTAMPTZ '2013-01-01' AS at", "has no such column"),

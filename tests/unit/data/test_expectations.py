@@ -87,7 +87,7 @@ def test_a_key_that_is_asked_about_has_one_event_time(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("id,at\na,2013-01-01T00:00:00Z\na,2013-01-02T00:00:00Z\n")
     reader, rules = SourceReader(tmp_path), Expectations(source="t")
     assert reader.ingest(SOURCE, rules, Store()).rows == 2
-    with pytest.raises(DataRefused, match="1 keys have more than one at"):
+    with pytest.raises(DataRefused, match="1 key has more than one at"):
         reader.ingest(SOURCE, rules, Store(), one_time_a_key=True)
 
 
@@ -125,7 +125,8 @@ def test_empty_constant_and_future_columns_are_warned_about() -> None:
         SourceTable(
             name="t", fingerprint="", spec="", partitions=(Partition(digest="", rows=2, start=0, end=1),),
             columns=(
-                column("a", None, None, 2), column("b", 1.0, 1.0), column("c", 1, 9, kind="time"), column("d", 1.0, 2.0),
+                column("a", None, None, 2), column("b", 1.0, 1.0),
+                column("c", 1, 9, kind="time"), column("d", 1.0, 2.0),
             ),
         ),
         at=5,

@@ -14,6 +14,11 @@ ROW = "__mainspring_row"
 MAX_FIELD = 1 << 20
 _EARLIEST, _LATEST = "1900-01-01", "2200-01-01"
 _PER_QUERY = 100
+_SINGULAR = (
+    ("1 values are", "1 value is"), ("1 values hold", "1 value holds"), ("1 whole numbers are", "1 whole number is"),
+    ("1 times lie", "1 time lies"), ("1 times happen", "1 time happens"), ("1 times do not", "1 time does not"),
+    ("1 rows have", "1 row has"), ("1 rows repeat", "1 row repeats"), ("1 keys have", "1 key has"),
+)  # fmt: skip
 _REPAIR = "correct the value, or declare `type: string` for the column under expectations"
 
 
@@ -112,7 +117,7 @@ def identity_faults(connection: Connection, source: Source, *, one_time_a_key: b
     columns = list(dict.fromkeys([*needed, *(column for column, _ in source.known)]))
     again = repeats(connection, columns, source.key)
     if again.count:
-        what = f"{again.count:,} rows repeat another row's {', '.join(columns)}"
+        what = _told("{count} rows repeat", again.count) + f" another row's {', '.join(columns)}"
         fix = "keep one row each; give a correction its own known_at"
         findings.append(_at(source, source.key, again, what, fix))
     if one_time_a_key and source.event_time:
@@ -127,8 +132,9 @@ def repeats(connection: Connection, columns: Sequence[str], key: str) -> Seen:
     found = row(
         connection,
         f"SELECT sum(n - 1), min(again), arg_min(k, again), arg_min(v, again) FROM (SELECT count(*) AS n,"
-        f" max({ROW}) AS again, arg_max(CAST({name(key)} AS VARCHAR), {ROW}) AS k, any_value(CAST({first} AS VARCHAR)) AS v"
-        f" FROM typed WHERE {first} IS NOT NULL GROUP BY {group} HAVING count(*) > 1)",
+        f" max({ROW}) AS again, arg_max(CAST({name(key)} AS VARCHAR), {ROW}) AS k,"
+        f" any_value(CAST({first} AS VARCHAR)) AS v FROM typed"
+        f" WHERE {first} IS NOT NULL GROUP BY {group} HAVING count(*) > 1)",
     )
     count, again, named, value = found
     return Seen(count=int(count or 0), row=int(again or 0), key=shown(named or ""), value=shown(value or ""))
@@ -144,7 +150,7 @@ def _two_times(connection: Connection, source: Source) -> list[Finding]:
     seen = Seen(count=int(found[0] or 0), row=int(found[1] or 0), key=shown(found[2] or ""), value="")
     if not seen.count:
         return []
-    what = f"{seen.count:,} keys have more than one {source.event_time}"
+    what = _told("{count} keys have", seen.count) + f" more than one {source.event_time}"
     return [_at(source, source.key, seen, what, "a key is asked about once: make the key name one question")]
 
 
@@ -258,10 +264,19 @@ def _outside(cell: str, here: str, plan: Planned, between: tuple[float, float]) 
 
 def _findings(source: Source, questions: Sequence[Question], answers: Sequence[Seen]) -> list[Finding]:
     return [
-        _at(source, question.column, seen, question.fault[0].format(count=f"{seen.count:,}"), question.fault[1])
+        _at(source, question.column, seen, _told(question.fault[0], seen.count), question.fault[1])
         for question, seen in zip(questions, answers, strict=True)
         if seen.count
     ]
+
+
+def _told(what: str, count: int) -> str:
+    """Put the number in; `{count} values are` is `1 value is` for one."""
+    said = what.format(count=f"{count:,}")
+    if count == 1:
+        for many, one in _SINGULAR:
+            said = said.replace(many, one, 1)
+    return said
 
 
 def _at(source: Source, column: str, seen: Seen, what: str, fix: str) -> Finding:
