@@ -6,11 +6,9 @@ Start at `load`. The file's folder is the project's root; nothing outside it is 
 from dataclasses import dataclass
 from pathlib import Path
 
-from mainspring.data.checks import Problem, find_problems
-from mainspring.data.views import Types
 from mainspring.kernel.digests import digest_bytes
 from mainspring.kernel.errors import MainspringError
-from mainspring.project.lower import survey
+from mainspring.project.lower_sections import survey
 from mainspring.project.mistakes import InvalidProject, Mistake
 from mainspring.project.mistakes import Path as DocumentPath
 from mainspring.project.reader import MAX_BYTES, Document, read_document
@@ -74,20 +72,6 @@ def find(path: Path) -> Path:
             f"there is no {FILE_NAME} in {path}", fix="go to a project, name it with -C, or mainspring init"
         )
     return file
-
-
-def lower(project: Project, types: Types | None = None) -> Settings:
-    """Return the project's settings; with column types (source -> column -> type) also judge what needs them."""
-    if types is not None:
-        problems = tuple(find_problems(project.settings.definitions, types))
-        if problems:
-            raise InvalidProject(project.file.name, [_placed(problem, project) for problem in problems])
-    return project.settings
-
-
-def _placed(problem: Problem, project: Project) -> Mistake:
-    path = tuple(problem.path.split("."))
-    return Mistake(path=path, line=project.locate(path), what=problem.what, code=problem.code, fix=problem.fix)
 
 
 def _bytes(file: Path) -> bytes:

@@ -10,7 +10,8 @@ from mainspring.deliver.gates import ChampionGate, FairnessGate, FloorGate, Late
 from mainspring.deliver.rollout import RolloutPlan
 from mainspring.kernel.times import DAY, HOUR
 from mainspring.observe.plans import DriftRule, MonitoringPlan, RetrainPolicy
-from mainspring.project.load import NoProject, load, lower
+from mainspring.project.load import NoProject, load
+from mainspring.project.lower import lower
 from mainspring.project.mistakes import InvalidProject
 from mainspring.project.settings import Alerts, Security, Settings
 

@@ -82,14 +82,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; every failure is told in words on stderr."""
+    stdout = sys.stdout
     try:
         result = group.main(
             args=None if arguments is None else list(arguments), prog_name="mainspring", standalone_mode=False
         )
         sys.stdout.flush()
-    except (BrokenPipeError, SystemExit) as error:
-        if isinstance(error, SystemExit) and not isinstance(error.__context__, BrokenPipeError):
-            raise
+    except (BrokenPipeError, SystemExit):
+        if sys.exc_info()[0] is SystemExit and sys.stdout is stdout:
+            raise  # click replaces stdout and exits when the pipe is closed; any other exit is meant
         _close_stdout()
         return _PIPE_CLOSED
     except (KeyboardInterrupt, click.Abort):
