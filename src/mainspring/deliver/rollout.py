@@ -95,10 +95,11 @@ class Decision:
 
 def decide(plan: RolloutPlan, seen: Seen) -> Decision:
     """Return what to do now: bad news first, then patience, then the next step."""
-    bad = _failures(plan, seen) or _slow(plan, seen) or _harm(plan, seen)
+    evidence = _evidence(plan, seen)
+    bad = _failures(plan, seen) or _slow(plan, seen) or _harm(plan, seen, evidence)
     if bad:
         return Decision(action=Action.ABORT, reason=bad)
-    waiting = _waiting(plan, seen)
+    waiting = _waiting(plan, seen, evidence)
     if waiting and seen.now - seen.entered_at >= DEADLINE * plan.hold:
         return Decision(action=Action.ABORT, reason=f"deadline of {format_duration(DEADLINE * plan.hold)}: {waiting}")
     if waiting:
@@ -124,9 +125,8 @@ def _slow(plan: RolloutPlan, seen: Seen) -> str:
     return f"p99 latency {ours:.0f} us is above {limit} us, and the champion's is not"
 
 
-def _harm(plan: RolloutPlan, seen: Seen) -> str:
-    evidence = _evidence(plan, seen)
-    if not plan.quality or evidence < HARM:
+def _harm(plan: RolloutPlan, seen: Seen, evidence: float) -> str:
+    if evidence < HARM:
         return ""
     mean, _, rows = _difference(seen)
     return (
@@ -135,7 +135,7 @@ def _harm(plan: RolloutPlan, seen: Seen) -> str:
     )
 
 
-def _waiting(plan: RolloutPlan, seen: Seen) -> str:
+def _waiting(plan: RolloutPlan, seen: Seen, evidence: float) -> str:
     held = seen.now - seen.entered_at
     if held < plan.hold:
         return f"held {format_duration(max(held, 0))} of {format_duration(plan.hold)}"
@@ -146,7 +146,6 @@ def _waiting(plan: RolloutPlan, seen: Seen) -> str:
         return f"p99 latency {seen.challenger_p99_us:.0f} us is above {limit} us, as is the champion's"
     if not plan.quality:
         return ""
-    evidence = _evidence(plan, seen)
     if evidence >= SUSPICION:
         return f"matured loss looks worse (evidence {evidence:.0f} to 1)"
     return _unproven(plan, seen) if seen.step + 1 == len(plan.steps) else ""
@@ -171,6 +170,9 @@ def _quality_words(plan: RolloutPlan, seen: Seen) -> str:
 
 
 def _evidence(plan: RolloutPlan, seen: Seen) -> float:
+    """Return the evidence of harm beyond the margin; 1.0 (none) where quality is not judged."""
+    if not plan.quality:
+        return 1.0
     means = [block.total / block.rows for block in pooled(seen.blocks, BLOCK_ROWS)]
     return harm_evidence(means, margin=plan.margin)
 

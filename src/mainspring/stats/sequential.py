@@ -10,7 +10,7 @@ tolerated one. Both are e-processes: under "no harm" they exceed 1/alpha, ever, 
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.special import betainc, betaln, stdtr
+from scipy.special import betaincc, betaln, stdtr
 
 from mainspring.kernel.errors import InvalidValue
 from mainspring.stats.columns import Array
@@ -59,7 +59,7 @@ def _rate(failures: int, trials: int, tolerated: float) -> float:
     if not tolerated:
         return 1.0 / (trials + 1)
     a, b = failures + 1.0, trials - failures + 1.0
-    above = 1.0 - float(betainc(a, b, tolerated))
+    above = float(betaincc(a, b, tolerated))
     if above <= 0.0:
         return 0.0
     log_null = failures * np.log(tolerated) + (trials - failures) * np.log1p(-tolerated)
