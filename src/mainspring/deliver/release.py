@@ -16,6 +16,7 @@ from mainspring.kernel.ids import checked_name
 
 RELEASE_SCHEMA = 1
 ROLLS_BACK = "Mainspring-Rolls-Back"
+_ALMOST_ALL = 0.999_999
 Mode = Literal["canary", "shadow", "ab"]
 
 
@@ -105,13 +106,16 @@ def plan_of(rollout: RolloutPlan) -> Plan:
 
 
 def rollout_of(plan: Plan) -> RolloutPlan:
-    """Return the plan that `deliver.rollout` decides by; what the file leaves out does not abort."""
+    """Return the plan that `deliver.rollout` decides by; what the file leaves out does not abort.
+
+    (A challenger that fails on every row is aborted all the same.)
+    """
     latency = plan.abort.get("latency_p99")
     return RolloutPlan(
         steps=plan.steps,
         hold=plan.hold,
         min_requests=int(plan.abort.get("min_requests", 1)),
-        error_rate=float(plan.abort.get("error_rate", 1.0)),
+        error_rate=float(plan.abort.get("error_rate", _ALMOST_ALL)),
         latency_p99_us=None if latency is None else int(latency),
         quality=bool(plan.abort.get("quality", False)),
     )

@@ -81,7 +81,9 @@ def strict_json(name: str, data: bytes) -> Any:  # noqa: ANN401 - JSON is any of
 
 
 def _depth(data: bytes) -> int:
-    """Return the deepest nesting, strings skipped, without parsing."""
+    """Return the deepest nesting, strings skipped, without parsing; 0 where it cannot matter."""
+    if data.count(b"[") + data.count(b"{") <= _MAX_JSON_DEPTH:
+        return 0
     deepest = depth = 0
     for found in _OPENERS.finditer(data):
         token = found[0]

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from mainspring.adapters.git.commands import run_git
-from mainspring.adapters.git.repository import Repository
+from mainspring.adapters.git.repository import Repository, filterless
 from mainspring.kernel.errors import MainspringError
 from mainspring.kernel.files import write_atomic
 
@@ -22,7 +22,7 @@ def refresh(repository: Repository, path: str, *, old: bytes | None, new: bytes,
             return False
         place.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(place, new, private=False, durable=False)
-        run_git(top, "update-index", "--add", "--cacheinfo", f"100644,{blob},{path}")
+        run_git(top, "update-index", "--add", "--cacheinfo", f"100644,{blob},{path}", settings=filterless(top))
     except (OSError, MainspringError):
         return False
     return True

@@ -104,10 +104,7 @@ def init_repository(
 def describe_code(root: Path) -> tuple[str, bool]:
     """Return (commit of HEAD or "", whether the work tree differs from it). No filter of the repository runs."""
     find_repository(root)
-    filters = _filters(root)
-    settings = tuple(f"{name}=" for name in filters if not name.endswith(".required"))
-    required = tuple(f"{name}=false" for name in filters if name.endswith(".required"))
-    state = run_git(root, "status", "--porcelain=v2", "--branch", settings=(*settings, *required)).decode("utf-8")
+    state = run_git(root, "status", "--porcelain=v2", "--branch", settings=filterless(root)).decode("utf-8")
     head = next((line.split(" ")[2] for line in state.splitlines() if line.startswith("# branch.oid")), "")
     dirty = any(line and not line.startswith("#") for line in state.splitlines())
     return (head if _OID.fullmatch(head) else ""), dirty
@@ -124,6 +121,11 @@ def commit_environment(author: tuple[str, str], at: int | None) -> dict[str, str
     return found
 
 
-def _filters(root: Path) -> list[str]:
+def filterless(root: Path) -> tuple[str, ...]:
+    """Return the settings that switch off every filter a repository configures.
+
+    Commands that look at work files need them, also `update-index`: git re-reads files as young as its index.
+    """
     listed = run_git(root, "config", "--list", "--name-only", "-z").decode("utf-8", "replace")
-    return sorted({name for name in listed.split("\x00") if name.startswith("filter.")})
+    names = sorted({name for name in listed.split("\x00") if name.startswith("filter.")})
+    return tuple(f"{name}=false" if name.endswith(".required") else f"{name}=" for name in names)
