@@ -8,10 +8,12 @@ from mainspring.app.releases import release_ports, rollout
 from mainspring.app.training import Trainer
 from mainspring.app.workspace import Workspace
 from mainspring.deliver.gates import ChampionGate
+from mainspring.flows.compact import CompactPorts, compact, find_compacted
 from mainspring.flows.labels import LabelPorts
 from mainspring.flows.lineage import LineagePorts
 from mainspring.flows.train import TrainResult
 from mainspring.flows.watch_ports import ACTOR, Candidate, WatchPlan, WatchPorts
+from mainspring.kernel.errors import NotFound
 from mainspring.kernel.records import LoggedRequest
 from mainspring.observe.plans import RetrainPolicy
 from mainspring.observe.ports import Observations
@@ -51,10 +53,19 @@ def open_observations(workspace: Workspace) -> AbstractContextManager[Observatio
 
 
 def find_logged(workspace: Workspace) -> Callable[[str], LoggedRequest]:
-    """Return what finds the logged request of a prediction id, in open segments or compacted days."""
+    """Return what finds the logged request of a prediction id, in the open segments or the compacted log."""
     from mainspring.adapters.files.logs_reader import SegmentReader
+    from mainspring.adapters.frames.parquet import ParquetFrames
 
-    return SegmentReader(workspace.paths.log).find
+    reader, frames = SegmentReader(workspace.paths.log), ParquetFrames()
+
+    def find(prediction_id: str) -> LoggedRequest:
+        try:
+            return reader.find(prediction_id)
+        except NotFound:
+            return find_compacted(prediction_id, workspace.paths.predictions, frames)
+
+    return find
 
 
 def label_ports(workspace: Workspace, observations: Observations) -> LabelPorts:
@@ -86,4 +97,10 @@ def _references(workspace: Workspace) -> Callable[[str], Reference | None]:
 
 
 def _compaction(workspace: Workspace, observations: Observations) -> Callable[[], int]:
-    return lambda: 0
+    from mainspring.adapters.files.logs_reader import SegmentReader
+    from mainspring.adapters.frames.parquet import ParquetFrames
+
+    ports = CompactPorts(
+        segments=SegmentReader(workspace.paths.log), frames=ParquetFrames(keep=0), folder=workspace.paths.predictions
+    )
+    return lambda: compact(ports, observations.position())

@@ -21,6 +21,7 @@ from mainspring.serve.reconciler import Reconciler
 from mainspring.stats.columns import Columns
 
 REPLAY_MARK = "replay.json"
+_ASSEMBLERS = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,12 +119,19 @@ def _clock(room: ServerRoom, replay: bool) -> Clock:
 def _assembler(room: ServerRoom) -> Assemble:
     """Return what fills features by key, from the online store where something was materialised."""
     from mainspring.adapters.sqlite.online import OnlineStore
-    from mainspring.flows.assemble import assemble
+    from mainspring.data.views import from_json
+    from mainspring.flows.assemble import Assembler
 
     path = room.state / "online.db"
     online = OnlineStore(path) if path.exists() else None
+    known: dict[int, tuple[Contract, Assembler]] = {}
 
     def fill(contract: Contract, request: Columns, keys: Sequence[str], asked_at: NDArray[np.int64]) -> Columns:
-        return assemble(contract.definitions, keys, asked_at.tolist(), request, online)
+        found = known.get(id(contract))
+        if found is None:
+            if len(known) >= _ASSEMBLERS:
+                known.clear()
+            found = known[id(contract)] = (contract, Assembler(from_json(contract.definitions), online))
+        return found[1](keys, asked_at.tolist(), request)
 
     return fill

@@ -65,6 +65,10 @@ class SegmentReader:
                 break
         return LogRead(records=records, position=position, damage=damage)
 
+    def remove(self, name: str) -> None:
+        """Remove a segment that lives on elsewhere; one that is gone already is fine."""
+        (self._root / name).unlink(missing_ok=True)
+
     def find(self, prediction_id: str) -> LoggedRequest:
         """Return the request that a prediction id belongs to; `NotFound` when it is not in its hour's segment."""
         request, _ = split_prediction_id(prediction_id)

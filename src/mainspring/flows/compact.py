@@ -1,0 +1,163 @@
+"""Turn closed segments of the prediction log into Parquet, one row a prediction, and find a request again there.
+
+A segment is closed when a newer one exists and `watch` has taken it in. The Parquet file is in place before its
+segments go, and a name already there is not written again, so a kill at any point loses nothing.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from mainspring.develop.ports import Frames
+from mainspring.flows.ingest import LogStretch
+from mainspring.kernel.errors import NotFound
+from mainspring.kernel.files import make_private, replace
+from mainspring.kernel.ids import hour_of, split_prediction_id
+from mainspring.kernel.records import LoggedRequest
+from mainspring.kernel.times import from_us
+from mainspring.observe.ports import Position
+from mainspring.stats.columns import Columns, take
+
+BATCH = 24
+FEATURE, SCORE, FAILED, TOOK = "feature:", "score:", "failed:", "took:"
+_PLAIN = ("request_id", "row", "logged_at", "took_us", "release", "key", "asked_at", "served_by")
+
+
+class Segments(Protocol):
+    """The log's files."""
+
+    def segments(self) -> list[str]:
+        """Return the names, oldest hour first."""
+
+    def read(self, after: Position, limit: int) -> LogStretch:
+        """Return at most `limit` (0: all) records after a position."""
+
+    def remove(self, name: str) -> None:
+        """Remove a segment that was compacted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompactPorts:
+    """What compaction needs. folder: where the Parquet files go."""
+
+    segments: Segments
+    frames: Frames
+    folder: Path
+
+
+def compact(ports: CompactPorts, taken_in: Position) -> int:
+    """Write every `BATCH` closed segments that lie before `taken_in` as one Parquet file; return the files written."""
+    closed = [name for name in ports.segments.segments()[:-1] if name < taken_in[0]]
+    written = 0
+    for start in range(0, len(closed) - BATCH + 1, BATCH):
+        names = closed[start : start + BATCH]
+        _write(names, ports)
+        for name in names:
+            ports.segments.remove(name)
+        written += 1
+    return written
+
+
+def find_compacted(prediction_id: str, folder: Path, frames: Frames) -> LoggedRequest:
+    """Return the request of a prediction id from the Parquet files; `NotFound` if it is in none."""
+    request, _ = split_prediction_id(prediction_id)
+    hour = f"{from_us(hour_of(prediction_id)):%Y%m%d%H}"
+    for path in sorted(folder.glob("*.parquet")):
+        first, _, last = path.stem.partition("-")
+        if first <= hour <= last:
+            columns = frames.read(path)
+            rows = columns["request_id"] == request
+            if rows.any():
+                return _record(take(columns, rows))
+    raise NotFound(f"prediction {prediction_id} is not in the log", fix="copy the id from an answer of this server")
+
+
+def _write(names: Sequence[str], ports: CompactPorts) -> None:
+    make_private(ports.folder)
+    target = ports.folder / f"{Path(names[0]).stem}-{Path(names[-1]).stem}.parquet"
+    if target.exists():
+        return
+    records: list[LoggedRequest] = []
+    place: Position = (names[0], 0)
+    while (found := ports.segments.read(place, 1_000)).records:
+        inside = [record for record in found.records if _hour(record) <= Path(names[-1]).stem]
+        records.extend(inside)
+        place = found.position
+        if len(inside) < len(found.records):
+            break
+    beside = target.with_suffix(".tmp")
+    beside.unlink(missing_ok=True)
+    ports.frames.write(beside, columns_of(records))
+    replace(beside, target)
+
+
+def columns_of(records: Sequence[LoggedRequest]) -> Columns:
+    """Return one row a prediction: plain columns, `feature:`, `score:`, `failed:` and `took:` columns by name."""
+    rows = [len(record.keys) for record in records]
+    found: Columns = {
+        "request_id": _spread([record.request_id for record in records], rows),
+        "row": np.concatenate([np.arange(count, dtype=np.int64) for count in rows] or [np.zeros(0, np.int64)]),
+        "logged_at": np.repeat(np.array([record.logged_at for record in records], np.int64), rows),
+        "took_us": np.repeat(np.array([record.took_us for record in records], np.int64), rows),
+        "release": _spread([record.release for record in records], rows),
+        "key": _texts([key for record in records for key in record.keys]),
+        "asked_at": _joined([np.frombuffer(record.asked_at, "<i8") for record in records]).astype(np.int64),
+        "served_by": _texts([record.versions[place] for record in records for place in record.served]),
+    }
+    for name in dict.fromkeys(name for record in records for name in record.numbers):
+        found[FEATURE + name] = _numbers([record.numbers.get(name) for record in records], rows)
+    for name in dict.fromkeys(name for record in records for name in record.strings):
+        parts = [record.strings.get(name, [None] * len(record.keys)) for record in records]
+        found[FEATURE + name] = _texts([value for part in parts for value in part])
+    for digest in dict.fromkeys(digest for record in records for digest in (*record.scores, *record.errors)):
+        found[SCORE + digest] = _numbers([record.scores.get(digest) for record in records], rows)
+        found[FAILED + digest] = _spread([record.errors.get(digest) for record in records], rows)
+        took = [float(record.took_each.get(digest, -1)) for record in records]
+        found[TOOK + digest] = np.repeat(np.array(took, np.float64), rows)
+    return found
+
+
+def _record(columns: Columns) -> LoggedRequest:
+    """Return the request that these rows of one request id were."""
+    scores = {name.removeprefix(SCORE): values for name, values in columns.items() if name.startswith(SCORE)}
+    versions = [digest for digest, values in scores.items() if not np.isnan(values).all()]
+    features = {name.removeprefix(FEATURE): v for name, v in columns.items() if name.startswith(FEATURE)}
+    first = {name: columns[name][0] for name in _PLAIN}
+    errors = {n.removeprefix(FAILED): v[0] for n, v in columns.items() if n.startswith(FAILED) and v[0] is not None}
+    took = {n.removeprefix(TOOK): int(v[0]) for n, v in columns.items() if n.startswith(TOOK) and v[0] >= 0}
+    return LoggedRequest(
+        request_id=str(first["request_id"]), logged_at=int(first["logged_at"]), took_us=int(first["took_us"]),
+        release=str(first["release"]), keys=columns["key"].tolist(),
+        asked_at=columns["asked_at"].astype("<i8").tobytes(),
+        numbers={name: v.astype("<f8").tobytes() for name, v in features.items() if v.dtype != object},
+        strings={name: v.tolist() for name, v in features.items() if v.dtype == object},
+        versions=versions, scores={digest: scores[digest].astype("<f8").tobytes() for digest in versions},
+        served=bytes(versions.index(digest) for digest in columns["served_by"]), errors=errors, took_each=took,
+    )  # fmt: skip
+
+
+def _hour(record: LoggedRequest) -> str:
+    return f"{from_us(record.logged_at):%Y%m%d%H}"
+
+
+def _numbers(parts: Sequence[bytes | None], rows: Sequence[int]) -> Any:  # noqa: ANN401 - an array
+    return _joined(
+        [np.full(n, np.nan) if raw is None else np.frombuffer(raw, "<f8") for raw, n in zip(parts, rows, strict=True)]
+    ).astype(np.float64)
+
+
+def _joined(parts: Sequence[Any]) -> Any:  # noqa: ANN401 - an array
+    return np.concatenate(parts) if parts else np.zeros(0)
+
+
+def _spread(values: Sequence[str | None], rows: Sequence[int]) -> Any:  # noqa: ANN401 - an array
+    return np.repeat(_texts(values), rows)
+
+
+def _texts(values: Sequence[str | None]) -> Any:  # noqa: ANN401 - an array
+    found = np.empty(len(values), dtype=object)
+    found[:] = values
+    return found
