@@ -1,5 +1,6 @@
 """Random histories of three tables with all that goes wrong: corrections, ties, nulls, late and never known rows."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import duckdb
 import numpy as np
 from hypothesis import strategies as st
 
+from mainspring.data.expressions import ColumnType
 from mainspring.data.views import Ask, Definitions, RowView, Source, Target, Types, WindowView
 from mainspring.kernel.times import HOUR, MINUTE
 from mainspring.stats.columns import Columns
@@ -15,17 +17,16 @@ START = 1_362_877_200_000_000  # 2013-03-10 01:00 UTC: New York changes its cloc
 STEP = 15 * MINUTE
 KEYS = ("f0", "f1", "f2", "f3", "f4", "f5")
 _SQL = {"string": "VARCHAR", "number": "DOUBLE", "time": "TIMESTAMP", "bool": "BOOLEAN"}
-FLIGHTS = {"flight": "string", "departs": "time", "carrier": "string", "dest": "string", "gate": "number",
-           "arrives": "time", "delay": "number", "diverted": "bool"}  # fmt: skip
-WEATHER = {
-    "station": "string",
-    "carrier": "string",
-    "seen": "time",
-    "published": "time",
-    "wind": "number",
-    "sky": "string",
-}
-PLANES = {"plane": "string", "carrier": "string", "dest": "string", "seats": "number", "maker": "string"}
+FLIGHTS: Mapping[str, ColumnType] = {
+    "flight": "string", "departs": "time", "carrier": "string", "dest": "string", "gate": "number", "arrives": "time",
+    "delay": "number", "diverted": "bool",
+}  # fmt: skip
+WEATHER: Mapping[str, ColumnType] = {
+    "station": "string", "carrier": "string", "seen": "time", "published": "time", "wind": "number", "sky": "string",
+}  # fmt: skip
+PLANES: Mapping[str, ColumnType] = {
+    "plane": "string", "carrier": "string", "dest": "string", "seats": "number", "maker": "string",
+}  # fmt: skip
 TYPES: Types = {"flights": FLIGHTS, "weather": WEATHER, "planes": PLANES}
 
 _carriers = st.sampled_from(["AA", "B6", "ß", None])
@@ -72,7 +73,7 @@ def _unique(rows: list[tuple[Any, ...]], identity: int) -> list[tuple[Any, ...]]
     return list({tuple(row[i] for i in range(identity) if i in (0, identity - 1, 2)): row for row in rows}.values())
 
 
-def table(columns: dict[str, str], rows: list[tuple[Any, ...]]) -> Columns:
+def table(columns: Mapping[str, str], rows: list[tuple[Any, ...]]) -> Columns:
     """Return rows as columns of the types that the memory adapter takes."""
     made: Columns = {}
     for place, (name, kind) in enumerate(columns.items()):
@@ -91,30 +92,21 @@ def table(columns: dict[str, str], rows: list[tuple[Any, ...]]) -> Columns:
 
 def write_parquet(connection: duckdb.DuckDBPyConnection, name: str, columns: Columns, path: Path) -> None:
     """Write a table of `TYPES` as Parquet."""
-    kinds = TYPES[name]
-    rows = [[_cell(columns[column][row]) for column in kinds] for row in range(len(next(iter(columns.values()))))]
-    shape = ", ".join(f"{column} {'BIGINT' if kind == 'time' else _SQL[kind]}" for column, kind in kinds.items())
-    connection.execute(f"CREATE OR REPLACE TEMP TABLE made ({shape})")
-    if rows:
-        connection.executemany(f"INSERT INTO made VALUES ({', '.join('?' * len(kinds))})", rows)
-    shown = ", ".join(
-        f"make_timestamp({column}) AS {column}" if kind == "time" else column for column, kind in kinds.items()
-    )
-    connection.execute(f"COPY (SELECT {shown} FROM made) TO '{path}' (FORMAT parquet)")
-
-
-def _cell(value: Any) -> Any:
-    if isinstance(value, np.datetime64):
-        return None if np.isnat(value) else int(value.astype(np.int64))
-    if isinstance(value, float | np.floating):
-        return None if np.isnan(value) else float(value)
-    return value
+    shown = ", ".join(f"CAST({column} AS {_SQL[kind]}) AS {column}" for column, kind in TYPES[name].items())
+    if len(next(iter(columns.values()))):
+        connection.register("made", columns)
+        connection.execute(f"COPY (SELECT {shown} FROM made) TO '{path}' (FORMAT parquet)")
+        connection.unregister("made")
+    else:
+        empty = ", ".join(f"CAST(NULL AS {_SQL[kind]}) AS {column}" for column, kind in TYPES[name].items())
+        connection.execute(f"COPY (SELECT {empty} WHERE FALSE) TO '{path}' (FORMAT parquet)")
 
 
 def definitions(*, window: int = 3 * HOUR, refresh: int = HOUR, max_age: int | None = 2 * HOUR) -> Definitions:
     """Return definitions that use every kind of view."""
-    calls = (("late_share", "avg(late)"), ("delay", "avg(delay)"), ("total", "sum(delay / 3)"), ("known", "count(delay)"),
-             ("flights", "count(*)"), ("odd", "share(diverted)"), ("gates", "sum(gate)"))  # fmt: skip
+    calls = (("late_share", "avg(late)"), ("delay", "avg(delay)"), ("total", "sum(delay / 3)"),
+             ("known", "count(delay)"), ("flights", "count(*)"), ("odd", "share(diverted)"),
+             ("gates", "sum(gate)"))  # fmt: skip
     return Definitions(
         sources=(
             Source(name="flights", uri="flights", key="flight", event_time="departs",
@@ -126,15 +118,18 @@ def definitions(*, window: int = 3 * HOUR, refresh: int = HOUR, max_age: int | N
         target=Target(name="late", source="flights", expression="delay >= 15 and not diverted"),
         views=(
             RowView(name="own", source="flights", columns=("carrier", "gate"),
-                    derive=(("hour", "hour(departs, 'America/New_York')"), ("to", "lower(concat(carrier, '-', dest))"))),
+                    derive=(("hour", "hour(departs, 'America/New_York')"),
+                            ("to", "lower(concat(carrier, '-', dest))"))),
             RowView(name="weather", source="weather", by=("carrier",), max_age=max_age, columns=("wind", "sky"),
                     derive=(("age", "minutes_between(seen, ask.departs)"), ("gust", "wind / ask.gate"))),
             RowView(name="plane", source="planes", by=("carrier", "dest"), columns=("seats", "maker")),
             RowView(name="before", source="flights", by=("dest",), columns=("delay", "diverted")),
-            WindowView(name="lately", source="flights", by=("carrier",), window=window, refresh=refresh, aggregates=calls),
+            WindowView(name="lately", source="flights", by=("carrier",), window=window, refresh=refresh,
+                       aggregates=calls),
             WindowView(name="route", source="flights", by=("carrier", "dest"), window=2 * window, refresh=refresh,
                        aggregates=calls[:3]),
             WindowView(name="storms", source="weather", by=("carrier",), window=window, refresh=refresh,
-                       aggregates=(("reports", "count(*)"), ("rain", "share(lower(sky) = 'rain')"), ("wind", "avg(wind)"))),
+                       aggregates=(("reports", "count(*)"), ("rain", "share(lower(sky) = 'rain')"),
+                                   ("wind", "avg(wind)"))),
         ),
     )  # fmt: skip

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.conformance.histories import START, STEP, TYPES, definitions, histories, write_parquet
 
 from mainspring.adapters.duckdb.session import fetch
 from mainspring.adapters.duckdb.training_sets import TrainingSets
@@ -20,7 +21,6 @@ from mainspring.flows.assemble import assemble
 from mainspring.flows.materialise import materialise
 from mainspring.kernel.times import HOUR, MINUTE
 from mainspring.stats.columns import Columns
-from tests.conformance.histories import START, STEP, TYPES, definitions, histories, write_parquet
 
 FOREVER = START + 1_000 * HOUR
 SLOW = settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])

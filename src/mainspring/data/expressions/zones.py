@@ -38,7 +38,7 @@ def local(times: Times, zone: str) -> Times:
 
 def hour(times: Times) -> NDArray[np.float64]:
     """Return the hour, 0 to 23."""
-    return _numbers(times, (times - times.astype("datetime64[D]")) // np.timedelta64(1, "h"))
+    return _numbers(times, times.astype("datetime64[h]").astype(np.int64) % 24)
 
 
 def weekday(times: Times) -> NDArray[np.float64]:
