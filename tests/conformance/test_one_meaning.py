@@ -17,13 +17,21 @@ from mainspring.adapters.memory.online import OnlineStore as MemoryStore
 from mainspring.adapters.memory.training_sets import TrainingSets as Reference
 from mainspring.adapters.sqlite.online import OnlineStore
 from mainspring.data.ports import NEVER
+from mainspring.data.views import Definitions
 from mainspring.flows.assemble import assemble
 from mainspring.flows.materialise import materialise
 from mainspring.kernel.times import HOUR, MINUTE
 from mainspring.stats.columns import Columns
 
 FOREVER = START + 1_000 * HOUR
-SLOW = settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+ANY = {
+    "tables": histories(),
+    "window": st.sampled_from([HOUR, 3 * HOUR, 90 * MINUTE]),
+    "refresh": st.sampled_from([MINUTE, 20 * MINUTE, HOUR]),
+    "max_age": st.sampled_from([None, STEP, 2 * HOUR]),
+    "half": st.integers(0, 40),
+}
+HEALTH = [HealthCheck.too_slow, HealthCheck.data_too_large]
 
 
 def same(left: Columns, right: Columns) -> None:
@@ -44,14 +52,8 @@ def connection() -> Iterator[duckdb.DuckDBPyConnection]:
         yield opened
 
 
-@SLOW
-@given(
-    tables=histories(),
-    window=st.sampled_from([HOUR, 3 * HOUR, 90 * MINUTE]),
-    refresh=st.sampled_from([MINUTE, 20 * MINUTE, HOUR]),
-    max_age=st.sampled_from([None, STEP, 2 * HOUR]),
-    half=st.integers(0, 40),
-)
+@settings(max_examples=5, deadline=None, suppress_health_check=HEALTH)
+@given(**ANY)
 def test_every_way_to_make_features_gives_the_same(
     connection: duckdb.DuckDBPyConnection,
     tables: dict[str, Columns],
@@ -60,7 +62,25 @@ def test_every_way_to_make_features_gives_the_same(
     max_age: int | None,
     half: int,
 ) -> None:
-    defined = definitions(window=window, refresh=refresh, max_age=max_age)
+    agree(connection, tables, definitions(window=window, refresh=refresh, max_age=max_age), half)
+
+
+@pytest.mark.slow
+@settings(max_examples=150, deadline=None, suppress_health_check=HEALTH)
+@given(**ANY)
+def test_every_way_to_make_features_gives_the_same_on_many_histories(
+    connection: duckdb.DuckDBPyConnection,
+    tables: dict[str, Columns],
+    window: int,
+    refresh: int,
+    max_age: int | None,
+    half: int,
+) -> None:
+    agree(connection, tables, definitions(window=window, refresh=refresh, max_age=max_age), half)
+
+
+def agree(connection: duckdb.DuckDBPyConnection, tables: dict[str, Columns], defined: Definitions, half: int) -> None:
+    """Fail unless all ways to make the features of these tables agree; `half` is where materialising pauses."""
     reference = Reference(tables, TYPES)
     with tempfile.TemporaryDirectory() as folder:
         paths = {name: Path(folder) / f"{name}.parquet" for name in tables}
