@@ -7,12 +7,14 @@ Start at `Release`, then `promote_to_canary`, `finish`, `abort` and `last_health
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from typing import Literal, NamedTuple, get_args
+from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
-from mainspring.deliver.rollout import RolloutPlan
 from mainspring.kernel.digests import checked_digest
 from mainspring.kernel.errors import InvalidValue, Refused
 from mainspring.kernel.ids import checked_name
+
+if TYPE_CHECKING:
+    from mainspring.deliver.rollout import RolloutPlan
 
 RELEASE_SCHEMA = 1
 ROLLS_BACK = "Mainspring-Rolls-Back"
@@ -95,7 +97,7 @@ class Logged(NamedTuple):
     trailers: Mapping[str, str]
 
 
-def plan_of(rollout: RolloutPlan) -> Plan:
+def plan_of(rollout: "RolloutPlan") -> Plan:
     """Return the part of a rollout plan that the release file keeps."""
     abort: dict[str, float | int | bool] = {
         "min_requests": rollout.min_requests, "error_rate": rollout.error_rate, "quality": rollout.quality,
@@ -105,11 +107,13 @@ def plan_of(rollout: RolloutPlan) -> Plan:
     return Plan(steps=tuple(rollout.steps), hold=rollout.hold, abort=abort)
 
 
-def rollout_of(plan: Plan) -> RolloutPlan:
+def rollout_of(plan: Plan) -> "RolloutPlan":
     """Return the plan that `deliver.rollout` decides by; what the file leaves out does not abort.
 
     (A challenger that fails on every row is aborted all the same.)
     """
+    from mainspring.deliver.rollout import RolloutPlan  # here, so that who only reads release files loads no statistics
+
     latency = plan.abort.get("latency_p99")
     return RolloutPlan(
         steps=plan.steps,

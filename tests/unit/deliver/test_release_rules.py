@@ -1,6 +1,8 @@
 """A release file changes only by its transitions, and its document says all of it and nothing else."""
 
 import copy
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -202,3 +204,8 @@ def test_a_document_that_says_anything_else_is_refused(name: str) -> None:
 def test_what_is_no_mapping_is_refused(document: object) -> None:
     with pytest.raises(InvalidRelease):
         from_document(document)
+
+
+def test_reading_release_files_loads_no_statistics() -> None:
+    code = "import sys, mainspring.deliver.ports, mainspring.deliver.documents; sys.exit('scipy' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], timeout=60, check=False).returncode == 0
