@@ -54,7 +54,7 @@ class Trainer(Protocol):
 
 
 class Frames(Protocol):
-    """Tables between steps: Parquet files to columns and back. Passes tests/conformance/test_frames.py."""
+    """Tables between steps: Parquet files to columns and back."""
 
     def read(self, path: Path) -> Columns:
         """Return every column of a file, rows in file order. Treat the arrays as read-only: they may be shared."""
@@ -71,7 +71,7 @@ class Frames(Protocol):
 
 
 class StepCache(Protocol):
-    """Keeps outcomes by step key. Passes tests/conformance/test_step_cache.py."""
+    """Keeps outcomes by step key. Every adapter passes tests/unit/develop/test_run_records.py."""
 
     def get(self, key: str) -> Outcome | None:
         """Return the outcome kept under a key, or None."""
@@ -81,7 +81,7 @@ class StepCache(Protocol):
 
 
 class Runs(Protocol):
-    """The records of runs that steps read and write. Passes tests/conformance/test_runs.py."""
+    """The records of runs that steps read and write. Every adapter passes tests/unit/develop/test_run_records.py."""
 
     def save(self, run: Run) -> None:
         """Keep a run's record. Saving the same again changes nothing; another with its id is a `Conflict`."""

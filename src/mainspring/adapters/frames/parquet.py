@@ -1,7 +1,7 @@
 """Columns to Parquet and back through DuckDB, and the one join that steps need.
 
-Strings are read as codes into a sorted list of distinct values, so equal texts share one object: 336,776 rows of
-five string columns take 13 MB instead of 100. The last tables read are kept, for a warm worker trains again and
+Strings of few distinct values are read as codes into their list, so equal texts share one object: 336,776 rows of
+five string columns take 13 MB instead of 100. The last large table read is kept, for a warm worker trains again and
 again on one snapshot; a file in a content store never changes, so its path is its identity.
 """
 
@@ -13,9 +13,11 @@ import duckdb
 import numpy as np
 
 from mainspring.kernel.errors import Damaged, InvalidValue
-from mainspring.stats.columns import Array, Columns
+from mainspring.stats.columns import Array, Columns, length
 
 _ROW_GROUP = 122_880
+_LARGE = 2_000_000
+_FEW = 5_000
 _EXAMPLES = """
 WITH known AS (
     SELECT key, asked_at, arg_max(value, known_at) AS value, max(known_at) AS known_at
@@ -29,7 +31,7 @@ WHERE f.asked_at >= $start AND f.asked_at < $end ORDER BY row
 
 
 class ParquetFrames:
-    """Reads and writes tables. keep: how many read files stay in memory; 0 in a process that reads once."""
+    """Reads and writes tables. keep: how many large tables stay in memory; 0 in a process that reads once."""
 
     def __init__(self, *, keep: int = 1) -> None:
         self._keep = keep
@@ -42,7 +44,7 @@ class ParquetFrames:
             return dict(self._kept[path])
         with duckdb.connect() as connection:
             columns = _read(connection, path)
-        if self._keep and path.suffix != ".tmp":
+        if self._keep and len(columns) * length(columns) >= _LARGE:
             self._remember(path, columns)
         return dict(columns)
 
@@ -79,14 +81,15 @@ def _read(connection: duckdb.DuckDBPyConnection, path: Path) -> Columns:
     except duckdb.Error as error:
         raise Damaged(f"{path.name} is not a Parquet file: {error}", fix="delete it; the step runs again") from error
     kinds = {str(row[0]): str(row[1]) for row in described}
-    levels = {name: _levels(connection, source, name) for name, kind in kinds.items() if kind == "VARCHAR"}
+    texts = [name for name, kind in kinds.items() if kind == "VARCHAR"]
+    levels = {name: found for name in texts if len(found := _levels(connection, source, name)) <= _FEW}
     wanted = []
     for place, (name, kind) in enumerate(kinds.items()):
         column = f'"{_name(name)}"'
-        if kind == "VARCHAR":
+        if name in levels:
             connection.execute(f"CREATE TYPE e{place} AS ENUM (SELECT unnest($1))", [list(levels[name]) or [""]])
             column = f"coalesce(enum_code({column}::e{place})::INTEGER, -1)"
-        elif kind != "BIGINT":
+        elif kind not in ("BIGINT", "VARCHAR"):
             column = f"{column}::DOUBLE"
         wanted.append(f'{column} AS "{_name(name)}"')
     arrays = connection.execute(f"SELECT {', '.join(wanted)} FROM {source}").fetchnumpy()  # noqa: S608 - quoted above
@@ -95,14 +98,16 @@ def _read(connection: duckdb.DuckDBPyConnection, path: Path) -> Columns:
 
 def _levels(connection: duckdb.DuckDBPyConnection, source: str, name: str) -> Array:
     column = f'"{_name(name)}"'
-    sql = f"SELECT DISTINCT {column} FROM {source} WHERE {column} IS NOT NULL ORDER BY 1"  # noqa: S608 - quoted above
-    return np.array([row[0] for row in connection.execute(sql).fetchall()], dtype=object)
+    sql = f"SELECT DISTINCT {column} FROM {source} WHERE {column} IS NOT NULL LIMIT {_FEW + 1}"  # noqa: S608 - quoted
+    return np.array(sorted(row[0] for row in connection.execute(sql).fetchall()), dtype=object)
 
 
 def _array(values: np.ma.MaskedArray[Any, Any], levels: Array | None) -> Array:
     if levels is not None:
         texts: Array = np.array([*levels, None], dtype=object)
         return np.asarray(texts[np.asarray(values)])  # code -1 picks the null at the end
+    if values.dtype == object:
+        return np.asarray(values.filled(None))
     if values.dtype.kind == "f":
         return np.asarray(values.filled(np.nan))
     if np.ma.is_masked(values):

@@ -10,7 +10,7 @@ from typing import Any
 
 from mainspring.develop.runs import Run, read_run
 from mainspring.develop.steps import Outcome, read_outcome, step_named
-from mainspring.kernel.digests import hex_of
+from mainspring.kernel.digests import canonical_json, hex_of
 from mainspring.kernel.errors import Conflict, Damaged, InvalidValue, NotFound
 from mainspring.kernel.files import make_private, write_atomic
 
@@ -27,7 +27,7 @@ class FileRuns:
         """Keep a run's record; `Conflict` if another run has its id."""
         path = self._run(run.id) / "run.json"
         if path.exists():
-            if self.load(run.id) != run:
+            if canonical_json(self.load(run.id).to_json()) != canonical_json(run.to_json()):
                 raise Conflict(f"another run is called {run.id}", fix="give the run another id")
             return
         _write(path, run.to_json())

@@ -32,6 +32,7 @@ def imported(name: str, root: Path) -> Iterator[Callable[..., Any]]:
     try:
         yield _load(name)
     finally:
+        _forget(root)
         sys.path[:] = [path for path in sys.path if path not in folders or path in before]
 
 
