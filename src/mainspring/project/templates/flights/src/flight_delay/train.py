@@ -80,7 +80,7 @@ def fit(frame: pd.DataFrame, target: pd.Series, params: Mapping[str, str | int |
         verbose_feature_names_out=False,
     )
     # rows come in order of time; every other block, for halves of the year would judge models of another season
-    days = np.arange(len(target)) // BLOCK % 2
+    days = np.arange(len(target)) // min(BLOCK, len(target) // 10 + 1) % 2
     folds = [(np.flatnonzero(days != part), np.flatnonzero(days == part)) for part in (0, 1)]
     model = CalibratedClassifierCV(trees, method="sigmoid", ensemble=False, cv=folds)
     return Pipeline([("encode", encode), ("model", model)]).fit(frame, target)
