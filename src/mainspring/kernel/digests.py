@@ -65,7 +65,7 @@ def _plain(value: object) -> Any:  # noqa: ANN401 - JSON is any of these
     if isinstance(value, float):
         if not math.isfinite(value):
             raise InvalidValue(f"{value} has no canonical form", fix="store null for a missing number")
-        return repr(value)
+        return float.__repr__(value)  # numpy's own repr names its type
     if value is None or isinstance(value, str | int):
         return value
     if is_dataclass(value) and not isinstance(value, type):

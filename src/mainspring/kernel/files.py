@@ -1,6 +1,7 @@
 """Writing files so that a reader sees the old content or the new, never half of either."""
 
 import os
+import sys
 import time
 from pathlib import Path
 from uuid import uuid4
@@ -34,9 +35,21 @@ def write_atomic(path: Path, data: bytes, *, private: bool = True, durable: bool
                 os.fsync(stream.fileno())
         hit("file.replace")
         replace(beside, path)
+        if durable:
+            _flush_folder(path.parent)
     except BaseException:
         beside.unlink(missing_ok=True)
         raise
+
+
+def _flush_folder(folder: Path) -> None:
+    """Make a rename survive a power cut; Windows has no such call and needs none."""
+    if sys.platform != "win32":
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def replace(source: Path, target: Path) -> None:

@@ -14,7 +14,8 @@ MINUTE = 60 * SECOND
 HOUR = 60 * MINUTE
 DAY = 24 * HOUR
 _UNITS = {"us": 1, "ms": 1_000, "s": SECOND, "m": MINUTE, "h": HOUR, "d": DAY, "w": 7 * DAY}
-_DURATION = re.compile(r"(\d{1,9})(us|ms|s|m|h|d|w)")
+_LONGEST = 10**17  # some three thousand years
+_DURATION = re.compile(r"(\d{1,18})(us|ms|s|m|h|d|w)")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -39,11 +40,10 @@ class FixedClock:
 def parse_duration(text: str) -> int:
     """Return the microseconds of a duration such as `30s`, `6h`, `14d` or `2w`; it must be above zero."""
     found = _DURATION.fullmatch(text.strip()) if isinstance(text, str) else None
-    if not found or not int(found[1]):
-        raise InvalidValue(
-            f"{str(text)[:60]!r} is not a duration", fix="write a whole number and a unit: 30s, 15m, 6h, 14d"
-        )
-    return int(found[1]) * _UNITS[found[2]]
+    us = int(found[1]) * _UNITS[found[2]] if found else 0
+    if not 0 < us < _LONGEST:
+        raise InvalidValue(f"{str(text)[:60]!r} is not a duration", fix="write a number and a unit: 30s, 6h, 14d")
+    return us
 
 
 def format_duration(us: int) -> str:
