@@ -74,7 +74,7 @@ def rounded_down(value: float) -> float:
     """Return the largest float32 that is not above `value`."""
     with np.errstate(over="ignore"):
         near = np.float32(value)
-    return float(np.nextafter(near, np.float32(-np.inf)) if near > value else near)
+    return float(np.nextafter(near, np.float32(-np.inf)) if float(near) > float(value) else near)
 
 
 def _int(value: object) -> object:
