@@ -8,6 +8,7 @@ import numpy as np
 
 from mainspring.flows.watch_ports import ACTOR, WatchPlan, WatchPorts
 from mainspring.kernel.events import Draft
+from mainspring.kernel.times import DAY
 from mainspring.observe.drift.judgement import ColumnDrift, DriftReport, judge_drift
 from mainspring.observe.policy import Signals
 from mainspring.observe.ports import SCORE
@@ -17,7 +18,6 @@ from mainspring.observe.windows import tick_of, window_ticks
 
 OUTPUT = "output"
 _DIGITS = 5
-_WHOLE = 7
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,14 +60,15 @@ def judge_window(plan: WatchPlan, champion: str, ports: WatchPorts, *, now: int)
 
 
 def _drift(plan: WatchPlan, champion: str, ports: WatchPorts, now: int) -> DriftReport:
-    """Judge the window's profiles; six of seven ticks must have rows, for a fragment of a week is no week."""
+    """Judge the window's profiles, if the champion answered since the window's first day: part of a week is no week."""
     reference = ports.references(champion)
     ticks = list(window_ticks(now, plan.monitoring.window, plan.monitoring.every))
     if reference is None:
         return DriftReport(rows=0, judged=False)
     found = ports.observations.profiles(champion, ticks)
     window = add_up(reference, found.values())
-    if _WHOLE * len(found) < (_WHOLE - 1) * len(ticks):
+    first_day = {tick for tick in ticks if tick < ticks[0] + DAY}
+    if not first_day & found.keys():
         return DriftReport(rows=window.rows, judged=False)
     return judge_drift(reference, window, plan.monitoring.drift)
 
