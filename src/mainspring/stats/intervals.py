@@ -2,8 +2,8 @@
 
 The mean is a ratio, sum over rows / number of rows. Its standard error comes from the block residuals
 `total - mean * rows` (the linearised, cluster-robust estimate: Cochran 1977, section 6; Liang and Zeger 1986) and
-the quantile from Student's t with blocks - 1 degrees of freedom. On the flights the t interval covered as well as a
-day bootstrap from 7 days on and better below (docs/studies/flights.md), and it needs no random numbers.
+the quantile from Student's t with blocks - 1 degrees of freedom. On the flights the t interval covered better than a
+percentile bootstrap by day (92 % against 87 % at 14 days: docs/studies/flights.md), and it needs no random numbers.
 """
 
 from dataclasses import dataclass

@@ -1,6 +1,6 @@
 """Is the new model worse than the old one on the same rows? The mean paired difference in day blocks.
 
-Pairing removes what both models share (on the flights the paired standard deviation is a third of the unpaired
+Pairing removes what both models share (on the flights the paired standard deviation is a quarter of the unpaired
 one); day blocks keep the interval honest. `upper` is the one-sided bound that a non-inferiority gate compares with
 its margin (Piaggio et al. 2012).
 """
