@@ -1,6 +1,7 @@
 """A small project for training stories: 3,000 visits in 60 days, one string, two numbers, one window."""
 
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import numpy as np
@@ -29,6 +30,7 @@ START = parse_time("2024-01-01")
 ROWS = 6_000
 CODE = """
 from pathlib import Path
+from typing import Any
 from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.pipeline import Pipeline
@@ -133,12 +135,12 @@ class Small:
         wanted = SnapshotPorts(ledger=self.ledger, store=self.steps.store, reader=reader)
         self.snapshot = take(DEFINITIONS.sources, {}, wanted, at=START, actor="user:test").digest
 
-    def run(self, run_id: str = "r1", *, day: int = 50, champion: str = "", **plan: object) -> Run:
-        settings: dict[str, object] = {"function": "small.train:fit", "window": None, "holdout": 10 * DAY, **plan}
+    def run(self, run_id: str = "r1", *, day: int = 50, champion: str = "", **plan: Any) -> Run:
+        settings: dict[str, Any] = {"function": "small.train:fit", "window": None, "holdout": 10 * DAY, **plan}
         return Run(
             id=run_id, model="small", at=START + day * DAY, snapshot=self.snapshot, champion=champion,
             definitions=views.to_json(DEFINITIONS), code="sha256:" + "1" * 64, reason="a test",
-            training=TrainingPlan(**settings),  # type: ignore[arg-type]
+            training=TrainingPlan(**settings),
         )  # fmt: skip
 
     def fits(self) -> int:

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -89,7 +90,7 @@ def test_an_unfaithful_conversion_is_refused_by_the_gate(small: Small) -> None:
 
 
 def test_the_same_training_in_two_folders_gives_one_digest(tmp_path: Path) -> None:
-    digests = set()
+    digests: set[str] = set()
     for name in ("one", "two/deeper"):
         small = Small(make_project(tmp_path / name))
         result = train(small.run(f"run-{len(digests)}"), GATES, small.ports, actor=f"user:{len(digests)}")
@@ -108,7 +109,7 @@ def test_the_same_training_in_two_folders_gives_one_digest(tmp_path: Path) -> No
     ],
 )
 def test_what_cannot_be_trained_is_told_and_recorded(
-    small: Small, plan: dict[str, object], error: type[Exception], what: str
+    small: Small, plan: dict[str, Any], error: type[Exception], what: str
 ) -> None:
     with pytest.raises(error, match=what):
         train(small.run(**plan), GATES, small.ports, actor="user:test")

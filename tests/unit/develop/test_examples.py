@@ -38,11 +38,11 @@ def test_learning_uses_only_what_was_known_before_the_holdout(rows: list[tuple[i
 
 
 def test_too_few_rows_and_one_outcome_are_refused_with_the_numbers() -> None:
-    with pytest.raises(TooFewRows, match="only 2 labelled rows to learn from .* at least 3 are needed"):
+    with pytest.raises(TooFewRows, match=r"only 2 labelled rows to learn from .* at least 3 are needed"):
         split(_examples(ANCHORS), _run(min_rows=3))
     with pytest.raises(TooFewRows, match="only 1 labelled rows to judge on"):
         split(_examples(ANCHORS[:3]), _run())
-    with pytest.raises(OneClass, match="all 2 rows to judge on .* have the outcome 0"):
+    with pytest.raises(OneClass, match=r"all 2 rows to judge on .* have the outcome 0"):
         split(_examples([*ANCHORS[:3], (80, 81, 0)]), _run())
     with pytest.raises(TooFewRows, match="only 0 labelled rows to learn from"):
         split(_examples(ANCHORS[2:]), _run())

@@ -97,7 +97,7 @@ def test_explain_says_reused_for_equal_inputs_and_names_the_change_else() -> Non
     assert [change.input for change in later[1].why] == ["at"]
     assert "2023-11-14T22:13:20Z -> 2023-11-14T22:13:21Z" in str(later[1])
     assert later[2].why[0].new == NOT_YET
-    assert str(explain(RUN, {}.get, {})[0]) == "fetch-data: will run, it has not run for these inputs"
+    assert str(explain(RUN, lambda _: None, {})[0]) == "fetch-data: will run, it has not run for these inputs"
 
 
 def test_an_outcome_survives_json_and_damage_is_told() -> None:

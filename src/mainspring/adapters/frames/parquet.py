@@ -107,7 +107,9 @@ def _array(values: np.ma.MaskedArray[Any, Any], levels: Array | None) -> Array:
         texts: Array = np.array([*levels, None], dtype=object)
         return np.asarray(texts[np.asarray(values)])  # code -1 picks the null at the end
     if values.dtype == object:
-        return np.where(np.ma.getmaskarray(values), None, values.data)
+        found: Array = values.data.copy()
+        found[np.ma.getmaskarray(values)] = None
+        return found
     if values.dtype.kind == "f":
         return np.asarray(values.filled(np.nan))
     if np.ma.is_masked(values):

@@ -21,6 +21,7 @@ def serve(perform: Perform, asked: IO[str], answers: IO[str]) -> int:
     memory = psutil.Process()
     for line in asked:
         answer = _answer(perform, line)
+        sys.stdout.flush()
         answers.write(json.dumps({**answer, "rss": memory.memory_info().rss}) + "\n")
         answers.flush()
         count += 1

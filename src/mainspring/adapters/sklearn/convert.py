@@ -100,6 +100,9 @@ def _tidy(model: ModelProto, inputs: Sequence[Input]) -> tuple[Input, ...]:
     graph.input.extend(helper.make_tensor_value_info(item.name, kinds[item.kind], [None, 1]) for item in used)
     graph.name, graph.doc_string = GRAPH, ""
     del graph.value_info[:]
+    opsets = sorted((item.domain, item.version) for item in model.opset_import)
+    del model.opset_import[:]  # skl2onnx fills it from a set, in any order
+    model.opset_import.extend(helper.make_opsetid(domain, version) for domain, version in opsets)
     model.producer_name = model.producer_version = model.domain = model.doc_string = ""
     model.model_version = 0
     del model.metadata_props[:]
