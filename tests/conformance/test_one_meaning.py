@@ -66,7 +66,7 @@ def test_every_way_to_make_features_gives_the_same(
 
 
 @pytest.mark.slow
-@settings(max_examples=150, deadline=None, suppress_health_check=HEALTH)
+@settings(max_examples=60, deadline=None, suppress_health_check=HEALTH)
 @given(**ANY)
 def test_every_way_to_make_features_gives_the_same_on_many_histories(
     connection: duckdb.DuckDBPyConnection,

@@ -28,19 +28,20 @@ def session() -> Iterator[duckdb.DuckDBPyConnection]:
 
 
 def fetch(connection: duckdb.DuckDBPyConnection, sql: str) -> Columns:
-    """Return a query's answer: DOUBLE as float64, BIGINT as int64, text as objects, times as datetime64[us]."""
+    """Return a query's answer: DOUBLE as float64, BIGINT as int64, text as objects, times as datetime64[us].
+
+    Integers with nulls and bools are float64.
+    """
     return {name: _array(np.ma.asarray(values)) for name, values in connection.execute(sql).fetchnumpy().items()}
 
 
 def _array(values: Array) -> Array:
     mask = np.ma.getmaskarray(values)
     plain = np.ma.getdata(values)
-    if plain.dtype.kind == "f":
-        return np.where(mask, np.nan, plain)
+    if plain.dtype.kind in "fb" or (plain.dtype.kind in "iu" and mask.any()):
+        return np.where(mask, np.nan, plain.astype(np.float64))
     if plain.dtype.kind == "M":
         return np.where(mask, np.datetime64("NaT"), plain.astype("datetime64[us]"))
-    if plain.dtype.kind == "b":
-        return np.where(mask, np.nan, plain.astype(np.float64))
     if plain.dtype.kind != "O":
         return plain
     found = plain.copy()

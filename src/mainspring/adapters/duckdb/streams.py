@@ -16,7 +16,8 @@ import duckdb
 
 from mainspring.adapters.duckdb.tables import column, known
 from mainspring.data.aggregates import Aggregate
-from mainspring.data.expressions import ColumnType, infer, to_sql
+from mainspring.data.expressions import ColumnType, Expression, infer, to_sql
+from mainspring.data.expressions.syntax import Call, Literal, walk
 from mainspring.data.views import RowView, Source, WindowView, row_columns
 
 _SCALE_BITS = 50
@@ -138,7 +139,7 @@ class WindowStream:
         if call.expression is None:
             return f"CAST({self._measure('1::BIGINT', waits)} AS DOUBLE)"
         value = to_sql(call.expression, {name: column(name) for name in call.columns})
-        count = self._measure(f"CAST(({value}) IS NOT NULL AS BIGINT)", waits)
+        count = self._measure(f"CAST({_is_known(call.expression, value)} AS BIGINT)", waits)
         if call.function == "count":
             return f"CAST({count} AS DOUBLE)"
         kind = infer(call.expression, self._loaded.types)
@@ -168,3 +169,16 @@ class WindowStream:
             return 0
         exponent = max(0, math.frexp(largest)[1] - (_LARGEST_BITS - _SCALE_BITS))
         return _SCALE_BITS - exponent
+
+
+_STRICT = frozenset(("=", "!=", "<", "<=", ">", ">=", "not", "negate", "abs", "floor", "lower", "concat"))
+
+
+def _is_known(expression: Expression, sql: str) -> str:
+    """Return SQL that tells whether a value is not null; by its columns where possible, so that aggregates share it."""
+    nodes = list(walk(expression.root))
+    strict = all(node.function in _STRICT for node in nodes if isinstance(node, Call))
+    constants = any(isinstance(node, Literal) and node.value is None for node in nodes)
+    if strict and not constants and expression.columns:
+        return "(" + " AND ".join(f"{column(name)} IS NOT NULL" for name in sorted(expression.columns)) + ")"
+    return f"(({sql}) IS NOT NULL)"

@@ -25,7 +25,7 @@ from mainspring.kernel.errors import InvalidValue
 from mainspring.kernel.files import replace
 from mainspring.stats.columns import Array, Columns
 
-_ROW_GROUP = 65_536
+_ROW_GROUP = 122_880
 
 
 class TrainingSets:

@@ -11,7 +11,7 @@ from mainspring.adapters.duckdb.streams import Loaded, WindowStream, row_stream
 from mainspring.adapters.duckdb.tables import column, column_types, load, scan
 from mainspring.data.expressions import infer, parse, quoted, to_sql
 from mainspring.data.ports import KEY_JOINT
-from mainspring.data.views import Definitions, RowView, Types, View, WindowView, columns_of, readable, row_columns
+from mainspring.data.views import Definitions, RowView, Types, WindowView, columns_of, readable, row_columns
 
 _JOINT = f"chr({ord(KEY_JOINT)})"
 
@@ -57,16 +57,15 @@ class Workspace:
         """Return SQL of (key, `at`, features..) over the asks `a`; each view is answered into a table first."""
         features, joins = [], []
         for place, view in enumerate(self._definitions.views):
+            if isinstance(view, RowView) and not view.by:
+                features.append(self._own(view))
+                continue
             table = f"answer{place}"
-            self._connection.execute(f"CREATE TEMP TABLE {table} AS {self._answer(view)}")
+            sql = self._windows(view) if isinstance(view, WindowView) else self._row(view)
+            self._connection.execute(f"CREATE TEMP TABLE {table} AS {sql}")
             joins.append(f"JOIN {table} ON {table}.rn = a.rn")
-            features += [f"{table}.{quoted(f'{view.name}.{name}')}" for name in columns_of(view)]
-        return f"SELECT a.key, a.t AS {quoted(at)}, {', '.join(features)} FROM asks a {' '.join(joins)}"
-
-    def _answer(self, view: View) -> str:
-        if isinstance(view, WindowView):
-            return self._windows(view)
-        return self._row(view) if view.by else self._own(view)
+            features += [f", {table}.{quoted(f'{view.name}.{name}')}" for name in columns_of(view)]
+        return f"SELECT a.key, a.t AS {quoted(at)}{''.join(features)} FROM asks a {' '.join(joins)}"
 
     def ask_stream(self) -> str:
         """Return SQL of the ask's own rows: key, at, event_time and their early columns that views read."""
@@ -105,11 +104,10 @@ class Workspace:
                 found.update(view.by, *(call.columns for call in definitions.aggregates(view)))
         return found
 
-    def _own(self, view: View) -> str:
-        """Answer a view of the ask's own row."""
-        columns = self._definitions.ask_columns()
-        here = {**{name: column(name) for name in columns}, **{f"ask.{name}": column(name) for name in columns}}
-        return f"SELECT rn{self._features(view, here)} FROM asks"
+    def _own(self, view: RowView) -> str:
+        """Return SQL of the features of a view of the ask's own row `a`, each after a comma."""
+        columns = {name: f"a.{column(name)}" for name in self._definitions.ask_columns()}
+        return self._features(view, {**columns, **{f"ask.{name}": sql for name, sql in columns.items()}})
 
     def _row(self, view: RowView) -> str:
         """Answer a view of the newest row of a key, and blank what is too old."""
@@ -120,15 +118,19 @@ class Workspace:
             f", CASE WHEN {fresh} THEN s.{column(name)} END AS {quoted('s.' + name)}" for name in row_columns(view)
         )
         asked = "".join(f", a.{column(name)}" for name in self._definitions.ask_columns())
-        joined = f"SELECT a.rn{asked}{shown} FROM asks a ASOF LEFT JOIN ({stream}) s ON {match} AND a.t >= s.t"
+        timeless = not self._definitions.source(view.source).event_time
+        join = (
+            f"LEFT JOIN ({stream}) s ON {match}"
+            if timeless
+            else f"ASOF LEFT JOIN ({stream}) s ON {match} AND a.t >= s.t"
+        )
+        joined = f"SELECT a.rn{asked}{shown} FROM asks a {join}"
         here = {name: quoted("s." + name) for name in row_columns(view)}
         here.update({f"ask.{name}": column(name) for name in self._definitions.ask_columns()})
         return f"SELECT rn{self._features(view, here)} FROM ({joined})"
 
-    def _features(self, view: View, here: Mapping[str, str]) -> str:
+    def _features(self, view: RowView, here: Mapping[str, str]) -> str:
         """Return SQL of a row view's features, cast to their kind, each after a comma."""
-        if isinstance(view, WindowView):
-            return ""
         types = readable(self._definitions, view, self.types)
         parts = [(name, here[name], types[name]) for name in view.columns]
         for name, text in view.derive:
