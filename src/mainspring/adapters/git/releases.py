@@ -38,6 +38,7 @@ class ReleaseFiles:
         self._author = author
         self._found: Repository | None = None
         self._parsed: dict[bytes, Release] = {}
+        self._last: tuple[str, str, Release | None] = ("", "", None)
 
     def head(self, environment: str) -> str:
         """Return the branch's commit, or "": one small file is read."""
@@ -50,8 +51,10 @@ class ReleaseFiles:
         if not commit:
             self._check_branch()
             return None, ""
-        _, text = next(self._contents([f"{commit}:{self._path(environment)}"]))
-        return (None if text is None else self._release(text)), commit
+        if self._last[:2] != (environment, commit):
+            _, text = next(self._contents([f"{commit}:{self._path(environment)}"]))
+            self._last = (environment, commit, None if text is None else self._release(text))
+        return self._last[2], commit
 
     def write(
         self, environment: str, release: Release, *, expected: str, message: str, trailers: Mapping[str, str]
