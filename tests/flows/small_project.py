@@ -135,7 +135,7 @@ class Small:
         wanted = SnapshotPorts(ledger=self.ledger, store=self.steps.store, reader=reader)
         self.snapshot = take(DEFINITIONS.sources, {}, wanted, at=START, actor="user:test").digest
 
-    def run(self, run_id: str = "r1", *, day: int = 50, champion: str = "", **plan: Any) -> Run:
+    def run(self, run_id: str = "r1", *, day: int = 50, champion: str = "", **plan: Any) -> Run:  # noqa: ANN401 - fields of TrainingPlan
         settings: dict[str, Any] = {"function": "small.train:fit", "window": None, "holdout": 10 * DAY, **plan}
         return Run(
             id=run_id, model="small", at=START + day * DAY, snapshot=self.snapshot, champion=champion,
