@@ -6,7 +6,8 @@ outcomes are kept by key, events are appended once for (run, step, key), and a d
 """
 
 import json
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -29,7 +30,10 @@ from mainspring.kernel.times import Clock
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainPorts:
-    """What a training needs. register: store, models and keys; mirror: None where nobody wants one."""
+    """What a training needs.
+
+    register: store, models and keys. mirror: None where nobody wants one. timer: monotonic seconds.
+    """
 
     ledger: Ledger
     clock: Clock
@@ -40,6 +44,7 @@ class TrainPorts:
     versions: Versions
     mirror: RunMirror | None
     progress: Progress
+    timer: Callable[[], float] = time.perf_counter
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,13 +120,14 @@ def _register(run: Run, files: Mapping[str, str], verdict: Verdict, ports: Train
     gate = verdict.to_json()
     inputs = step_inputs(REGISTER, run, files) | {"gate": digest_of(gate)}
     found = ports.cache.get(step_key(REGISTER, inputs))
+    began = ports.timer()
     digest = register_model(run, files, canonical_json(gate), ports.register)
     if found is not None and found.outputs["registered"] == digest:
         outcome = replace(found, reused=True)
     else:
         outcome = Outcome(
             step=REGISTER.name, key=step_key(REGISTER, inputs), inputs=inputs, outputs={"registered": digest},
-            seconds=0.0, run=run.id,
+            seconds=round(ports.timer() - began, 6), run=run.id,
         )  # fmt: skip
         ports.cache.put(outcome)
         hit("step.done")
