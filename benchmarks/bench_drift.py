@@ -88,6 +88,10 @@ def measure(folder: Path) -> dict[str, tuple[list[float], float, float]]:
         def check() -> object:
             return judge_drift(reference, add_up(reference, observations.profiles(DIGEST, ticks).values()), rule)
 
+        def cold() -> object:
+            with Observations(folder) as opened:
+                return opened.matured(0, 7 * DAY, 9 * DAY)
+
         def take_in() -> object:
             place = observations.position()[1]
             return observations.add_scored(batch(reference, random, place))
@@ -101,6 +105,7 @@ def measure(folder: Path) -> dict[str, tuple[list[float], float, float]]:
             "7-day window of 6,440 scored rows joined with labels": (
                 timed(lambda: observations.matured(0, 7 * DAY, 9 * DAY)), 15.0, 10.0,
             ),
+            "the same in a new process: files opened, nothing kept in memory": (timed(cold), 60.0, 30.0),
             "taking in one tick: 230 rows made, counted and committed": (timed(take_in), 50.0, 15.0),
         }  # fmt: skip
 

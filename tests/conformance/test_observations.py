@@ -220,3 +220,42 @@ def test_a_damaged_file_or_a_later_schema_is_told(tmp_path: Path) -> None:
     (tmp_path / "scores.db").write_bytes(b"not a database at all, but long enough to look at" * 100)
     with pytest.raises(Damaged, match="cannot be opened"):
         SqliteObservations(tmp_path)
+
+
+def test_what_is_kept_in_memory_notices_new_labels_of_this_and_another_process(tmp_path: Path) -> None:
+    day = 86_400_000_000
+    with SqliteObservations(tmp_path) as ours, SqliteObservations(tmp_path) as theirs:
+        ours.add_scored(batch(1, ["a", "b", "c"], [5, day + 5, 40 * day]))
+        ours.add_labels([label("a", 5, 0.0, 10)])
+        assert ours.matured(0, 2 * day, 10)["value"].tolist() == [0.0]
+        ours.add_labels([label("a", 5, 1.0, 20)])
+        assert ours.matured(0, 2 * day, 20)["value"].tolist() == [1.0]
+        assert ours.matured(0, 2 * day, 19)["value"].tolist() == [0.0]
+        theirs.add_labels([label("b", day + 5, 1.0, day + 6), label("c", 40 * day, 0.0, 41 * day)])
+        assert ours.matured(0, 2 * day, 2 * day)["key"].tolist() == ["a", "b"]
+        assert ours.matured(6, day + 6, 2 * day)["key"].tolist() == ["b"]
+        assert ours.matured(6, day + 5, 2 * day)["key"].tolist() == []
+        assert ours.matured(0, 50 * day, 50 * day)["key"].tolist() == ["a", "b", "c"]
+        for first in range(0, 50, 10):
+            ours.matured(first * day, (first + 10) * day, 50 * day)
+        assert ours.matured(35 * day, 45 * day, 50 * day)["key"].tolist() == ["c"]
+
+
+def test_windows_read_piece_by_piece_agree_with_the_reference(tmp_path: Path) -> None:
+    day = 86_400_000_000
+    random = np.random.default_rng(3)
+    rows = batch(1, [f"k{n}" for n in range(200)], sorted(random.integers(0, 12 * day, 200).tolist()))
+    reference = MemoryObservations()
+    with SqliteObservations(tmp_path) as tried:
+        for one in (reference, tried):
+            one.add_scored(rows)
+        for now in range(0, 14 * day, day // 3):
+            asked = [n for n in range(200) if rows.asked_at[n] <= now]
+            picked = random.choice(asked, min(len(asked), 9)).tolist() if asked else []
+            fresh = [label(f"k{n}", int(rows.asked_at[n]), float(n % 2), now + int(n % 3) * day) for n in picked]
+            for one in (reference, tried):
+                one.add_labels(fresh)
+            expected, found = reference.matured(now - 7 * day, now, now), tried.matured(now - 7 * day, now, now)
+            assert {name: values.tolist() for name, values in found.items()} == {
+                name: values.tolist() for name, values in expected.items()
+            }

@@ -5,34 +5,34 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from mainspring.observe.ports import SCORE, Coverage, ScoredBatch
-from mainspring.stats.columns import Columns
+from mainspring.stats.columns import Columns, Floats
 
 Question = tuple[int, str]
 Known = dict[Question, tuple[float, int]]
 
 
-def matured_rows(batches: Sequence[ScoredBatch], labels: Known, start: int, end: int) -> Columns:
-    """Return the rows of `batches` in [start, end) that have a label, in order of asked_at, then of arrival."""
-    picked = [_labelled(batch, labels, start, end) for batch in batches]
-    digests = sorted({digest for batch, rows, _, _ in picked if len(rows) for digest in batch.scores})
-    keys = [batch.keys[row] for batch, rows, _, _ in picked for row in rows]
-    at = np.concatenate([np.asarray(b.asked_at, np.int64)[rows] for b, rows, _, _ in picked] or [np.zeros(0, np.int64)])
-    order = np.argsort(at, kind="stable")
-    served_by = [batch.served_by[row] for batch, rows, _, _ in picked for row in rows]
+def matured_rows(batches: Sequence[ScoredBatch], labels: Known) -> Columns:
+    """Return the rows of `batches` that have a label in `labels`, in order of asked_at, then of arrival."""
+    keys = [key for batch in batches for key in batch.keys]
+    at = np.concatenate([np.asarray(batch.asked_at, np.int64) for batch in batches] or [np.zeros(0, np.int64)])
+    found = list(map(labels.get, zip(at.tolist(), keys, strict=True)))
+    kept = np.array([row for row, label in enumerate(found) if label is not None], np.int64)
+    rows = kept[np.argsort(at[kept], kind="stable")]
+    order = rows.tolist()
+    known = [label for label in map(found.__getitem__, order) if label is not None]
+    served_by = [name for batch in batches for name in batch.served_by]
     table: Columns = {
-        "key": np.array(keys, dtype=object)[order],
-        "asked_at": at[order],
-        "value": np.array([value for _, _, values, _ in picked for value in values], np.float64)[order],
-        "known_at": np.array([known for _, _, _, times in picked for known in times], np.int64)[order],
-        "served_by": np.array(served_by, dtype=object)[order],
-        "score": np.concatenate([b.served()[rows] for b, rows, _, _ in picked] or [np.zeros(0)])[order],
+        "key": np.array([*(keys[row] for row in order), None], dtype=object)[:-1],
+        "asked_at": at[rows],
+        "value": np.array([value for value, _ in known], np.float64),
+        "known_at": np.array([moment for _, moment in known], np.int64),
+        "served_by": np.array([*(served_by[row] for row in order), None], dtype=object)[:-1],
+        "score": np.concatenate([batch.served() for batch in batches] or [np.zeros(0)])[rows],
     }
-    for digest in digests:
-        parts = [
-            np.asarray(b.scores[digest], np.float64)[rows] if digest in b.scores else np.full(len(rows), np.nan)
-            for b, rows, _, _ in picked
-        ]
-        table[SCORE + digest] = np.concatenate(parts)[order]
+    for digest in sorted({digest for batch in batches for digest in batch.scores}):
+        scores = np.concatenate([_scores(batch, digest) for batch in batches])[rows]
+        if np.isfinite(scores).any():
+            table[SCORE + digest] = scores
     return table
 
 
@@ -49,11 +49,6 @@ def count_coverage(batches: Iterable[ScoredBatch], labels: Known, start: int, en
     return Coverage(scored=scored, labelled=labelled, unmatched=sum(question not in asked for question in labels))
 
 
-def _labelled(
-    batch: ScoredBatch, labels: Known, start: int, end: int
-) -> tuple[ScoredBatch, list[int], list[float], list[int]]:
-    questions = zip(batch.asked_at.tolist(), batch.keys, strict=True)
-    found = [
-        (row, *labels[asked]) for row, asked in enumerate(questions) if asked in labels and start <= asked[0] < end
-    ]
-    return batch, [one[0] for one in found], [one[1] for one in found], [one[2] for one in found]
+def _scores(batch: ScoredBatch, digest: str) -> Floats:
+    found = batch.scores.get(digest)
+    return np.full(len(batch.keys), np.nan) if found is None else np.asarray(found, np.float64)

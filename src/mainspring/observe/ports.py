@@ -92,7 +92,7 @@ class Observations(Scores, Labels, Protocol):
         """Return answered rows with start <= asked_at < end whose winning label with known_at <= as_of is known.
 
         Columns: key and served_by (object), asked_at and known_at (int64), value and score (float64), and
-        `score:<digest>` for every model that scored any of them. In order of asked_at, then of arrival.
+        `score:<digest>` for every model that has a finite score for any of them. In order of asked_at, then of arrival.
         """
 
     def coverage(self, start: int, end: int, as_of: int) -> Coverage:

@@ -57,7 +57,7 @@ class Observations:
 
     def matured(self, start: int, end: int, as_of: int) -> Columns:
         """Return answered rows whose winning label is known by `as_of`."""
-        return matured_rows(self._batches, self._winners(start, end, as_of), start, end)
+        return matured_rows(self._batches, self._winners(start, end, as_of))
 
     def coverage(self, start: int, end: int, as_of: int) -> Coverage:
         """Count rows and labels."""

@@ -5,32 +5,16 @@ so it is written with `synchronous=FULL`: an accepted label survives a power cut
 damages the first must not touch the second.
 """
 
-import sqlite3
 from collections.abc import Sequence
-from math import isfinite
 from pathlib import Path
 
-from mainspring.adapters.sqlite.observations_files import connect, writing
+from mainspring.adapters.sqlite.observations_labels import LabelsFile
 from mainspring.adapters.sqlite.observations_scores import ScoresFile
-from mainspring.kernel.errors import InvalidValue
 from mainspring.kernel.records import Label
-from mainspring.observe.joining import Known, count_coverage, matured_rows
+from mainspring.observe.joining import count_coverage, matured_rows
 from mainspring.observe.ports import Coverage, Position, ScoredBatch
 from mainspring.observe.profiles import TickProfile
 from mainspring.stats.columns import Columns
-
-LABELS = """
-create table if not exists labels (
-    asked_at integer not null, key text not null, known_at integer not null, arrival integer not null,
-    value real not null, primary key (asked_at, key, known_at, value)
-) without rowid;
-create index if not exists labels_by_known on labels (known_at);
-create index if not exists labels_by_arrival on labels (arrival)
-"""
-
-_LABEL = "asked_at, key, value, known_at"
-_WITHIN = "from labels where asked_at >= ? and asked_at < ? and known_at <= ?"
-_LAST_WINS = "order by known_at, arrival"
 
 
 class Observations:
@@ -38,7 +22,7 @@ class Observations:
 
     def __init__(self, folder: Path) -> None:
         self._scores = ScoresFile(folder / "scores.db")
-        self._labels: sqlite3.Connection = connect(folder / "labels.db", LABELS, "FULL")
+        self._labels = LabelsFile(folder / "labels.db")
 
     def __enter__(self) -> "Observations":
         return self
@@ -49,7 +33,7 @@ class Observations:
     def close(self) -> None:
         """Close both files."""
         self._scores.database.close()
-        self._labels.close()
+        self._labels.database.close()
 
     def add_scored(self, batch: ScoredBatch) -> bool:
         """Keep a batch and its profiles in one transaction, unless its position is known."""
@@ -65,40 +49,16 @@ class Observations:
 
     def add_labels(self, labels: Sequence[Label]) -> int:
         """Keep labels that are new, durably, in one transaction."""
-        if any(not isfinite(label.value) for label in labels):
-            raise InvalidValue("a label is not a finite number", fix="leave questions without an outcome out")
-        if not labels:
-            return 0
-        with writing(self._labels) as database:
-            before = database.total_changes
-            arrival = database.execute("select coalesce(max(arrival), 0) from labels").fetchone()[0]
-            database.executemany(
-                "insert or ignore into labels (asked_at, key, known_at, arrival, value) values (?, ?, ?, ?, ?)",
-                [(one.asked_at, one.key, one.known_at, arrival + n, one.value) for n, one in enumerate(labels, 1)],
-            )
-            return database.total_changes - before
+        return self._labels.add(labels)
 
     def known_between(self, after: int, until: int) -> int:
         """Count questions that have a label with after < known_at <= until."""
-        found = self._labels.execute(
-            "select count(*) from (select distinct asked_at, key from labels where known_at > ? and known_at <= ?)",
-            (after, until),
-        )
-        return int(found.fetchone()[0])
+        return self._labels.known_between(after, until)
 
     def matured(self, start: int, end: int, as_of: int) -> Columns:
         """Return answered rows whose winning label is known by `as_of`."""
-        return matured_rows(self._scores.between(start, end), self._winners(start, end, as_of), start, end)
+        return matured_rows(self._scores.between(start, end), self._labels.winners(start, end, as_of))
 
     def coverage(self, start: int, end: int, as_of: int) -> Coverage:
         """Count rows and labels."""
-        return count_coverage(self._scores.between(start, end), self._winners(start, end, as_of), start, end)
-
-    def _winners(self, start: int, end: int, as_of: int) -> Known:
-        """Return the winning label a question; the order of arrival is only fetched where a question has several."""
-        rows = self._labels.execute(f"select {_LABEL} {_WITHIN}", (start, end, as_of)).fetchall()
-        found = {(at, key): (value, known) for at, key, value, known in rows}
-        if len(found) < len(rows):
-            rows = self._labels.execute(f"select {_LABEL} {_WITHIN} {_LAST_WINS}", (start, end, as_of)).fetchall()
-            found = {(at, key): (value, known) for at, key, value, known in rows}
-        return found
+        return count_coverage(self._scores.between(start, end), self._labels.winners(start, end, as_of), start, end)
