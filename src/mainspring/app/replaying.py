@@ -22,9 +22,9 @@ from mainspring.flows.snapshot import TAKEN, find_snapshot
 from mainspring.flows.train import TrainResult
 from mainspring.flows.watch import look
 from mainspring.flows.watch_ports import WatchPlan, WatchPorts
-from mainspring.kernel.errors import RunFailed
+from mainspring.kernel.errors import InvalidValue, RunFailed
 from mainspring.kernel.events import Draft
-from mainspring.kernel.times import FixedClock
+from mainspring.kernel.times import FixedClock, format_time
 from mainspring.observe.plans import RetrainPolicy
 from mainspring.observe.ports import Observations
 from mainspring.stats.columns import length
@@ -38,6 +38,13 @@ class Period:
 
     start: int
     end: int
+
+    def __post_init__(self) -> None:
+        if self.end <= self.start:
+            raise InvalidValue(
+                f"a replay cannot end at {format_time(self.end)}: it begins at {format_time(self.start)}",
+                fix="give --to a later day than --from",
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,10 +198,7 @@ def policies(
 
 def month_starts(period: Period) -> tuple[int, ...]:
     """Return the first moments of the months inside a period, UTC microseconds."""
-    months = np.arange(
-        np.datetime64(period.start, "us").astype("datetime64[M]"),
-        np.datetime64(period.end, "us"),
-        dtype="datetime64[M]",
-    )
+    first, last = (np.datetime64(at, "us").astype("datetime64[M]") for at in (period.start, period.end))
+    months = np.arange(first, last + 1)
     found = months.astype("datetime64[us]").astype(np.int64).tolist()
     return tuple(at for at in found if period.start < at < period.end)

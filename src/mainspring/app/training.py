@@ -118,7 +118,7 @@ def code_digest(project: Path) -> str:
         path.relative_to(project).as_posix(): digest_file(path)
         for folder in (project, project / "src", project / "requirements")
         for pattern in _CODE
-        for path in (folder.rglob(pattern) if folder.name == "src" else folder.glob(pattern))
+        for path in (folder.rglob(pattern) if folder == project / "src" else folder.glob(pattern))
         if path.is_file()
     }
     python = f"{sys.version_info.major}.{sys.version_info.minor}"
@@ -164,9 +164,9 @@ def _typed(value: str) -> str | int | float | bool:
     for kind in (int, float):
         try:
             number = kind(value)
-        except ValueError:
+            return number if math.isfinite(number) else value
+        except (ValueError, OverflowError):
             continue
-        return number if math.isfinite(number) else value
     return value
 
 

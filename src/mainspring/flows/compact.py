@@ -1,9 +1,11 @@
 """Turn closed segments of the prediction log into Parquet, one row a prediction, and find a request again there.
 
 A segment is closed when a newer one exists and `watch` has taken it in. The Parquet file is in place before its
-segments go, and a name already there is not written again, so a kill at any point loses nothing.
+segments go, and its oldest segment goes last: while that is there the removal goes on where a kill stopped it, so
+nothing is lost and nothing is written twice.
 """
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,8 +24,8 @@ from mainspring.observe.ports import Position
 from mainspring.stats.columns import Columns, take
 
 BATCH = 24
-FEATURE, SCORE, FAILED, TOOK = "feature:", "score:", "failed:", "took:"
-_PLAIN = ("request_id", "row", "logged_at", "took_us", "release", "key", "asked_at", "served_by")
+FEATURE, TEXT, SCORE, FAILED, TOOK = "feature:", "text:", "score:", "failed:", "took:"
+_PLAIN = ("request_id", "logged_at", "took_us", "release", "layout")
 
 
 class Segments(Protocol):
@@ -50,13 +52,12 @@ class CompactPorts:
 
 def compact(ports: CompactPorts, taken_in: Position) -> int:
     """Write every `BATCH` closed segments that lie before `taken_in` as one Parquet file; return the files written."""
-    closed = [name for name in ports.segments.segments()[:-1] if name < taken_in[0]]
+    closed = _go_on([name for name in ports.segments.segments()[:-1] if name < taken_in[0]], ports)
     written = 0
     for start in range(0, len(closed) - BATCH + 1, BATCH):
         names = closed[start : start + BATCH]
         _write(names, ports)
-        for name in names:
-            ports.segments.remove(name)
+        _remove(names, ports)
         written += 1
     return written
 
@@ -75,11 +76,25 @@ def find_compacted(prediction_id: str, folder: Path, frames: Frames) -> LoggedRe
     raise NotFound(f"prediction {prediction_id} is not in the log", fix="copy the id from an answer of this server")
 
 
+def _go_on(closed: list[str], ports: CompactPorts) -> list[str]:
+    """Remove the segments of a file whose removal was cut short; return the segments that are in no file."""
+    for path in sorted(ports.folder.glob("*.parquet")):
+        first, _, last = path.stem.partition("-")
+        if any(Path(name).stem == first for name in closed):
+            done = [name for name in closed if first <= Path(name).stem <= last]
+            _remove(done, ports)
+            closed = [name for name in closed if name not in done]
+    return closed
+
+
+def _remove(names: Sequence[str], ports: CompactPorts) -> None:
+    for name in reversed(names):
+        ports.segments.remove(name)
+
+
 def _write(names: Sequence[str], ports: CompactPorts) -> None:
     make_private(ports.folder)
     target = ports.folder / f"{Path(names[0]).stem}-{Path(names[-1]).stem}.parquet"
-    if target.exists():
-        return
     records: list[LoggedRequest] = []
     place: Position = (names[0], 0)
     while (found := ports.segments.read(place, 1_000)).records:
@@ -95,7 +110,10 @@ def _write(names: Sequence[str], ports: CompactPorts) -> None:
 
 
 def columns_of(records: Sequence[LoggedRequest]) -> Columns:
-    """Return one row a prediction: plain columns, `feature:`, `score:`, `failed:` and `took:` columns by name."""
+    """Return one row a prediction: plain columns, then those of features (`feature:` numbers, `text:`) and models.
+
+    `layout` names what the row's own request had, for another request of the file may have had more.
+    """
     rows = [len(record.keys) for record in records]
     found: Columns = {
         "request_id": _spread([record.request_id for record in records], rows),
@@ -106,12 +124,13 @@ def columns_of(records: Sequence[LoggedRequest]) -> Columns:
         "key": _texts([key for record in records for key in record.keys]),
         "asked_at": _joined([np.frombuffer(record.asked_at, "<i8") for record in records]).astype(np.int64),
         "served_by": _texts([record.versions[place] for record in records for place in record.served]),
+        "layout": _spread([_layout(record) for record in records], rows),
     }
     for name in dict.fromkeys(name for record in records for name in record.numbers):
         found[FEATURE + name] = _numbers([record.numbers.get(name) for record in records], rows)
     for name in dict.fromkeys(name for record in records for name in record.strings):
         parts = [record.strings.get(name, [None] * len(record.keys)) for record in records]
-        found[FEATURE + name] = _texts([value for part in parts for value in part])
+        found[TEXT + name] = _texts([value for part in parts for value in part])
     for digest in dict.fromkeys(digest for record in records for digest in (*record.scores, *record.errors)):
         found[SCORE + digest] = _numbers([record.scores.get(digest) for record in records], rows)
         found[FAILED + digest] = _spread([record.errors.get(digest) for record in records], rows)
@@ -122,21 +141,23 @@ def columns_of(records: Sequence[LoggedRequest]) -> Columns:
 
 def _record(columns: Columns) -> LoggedRequest:
     """Return the request that these rows of one request id were."""
-    scores = {name.removeprefix(SCORE): values for name, values in columns.items() if name.startswith(SCORE)}
-    versions = [digest for digest, values in scores.items() if not np.isnan(values).all()]
-    features = {name.removeprefix(FEATURE): v for name, v in columns.items() if name.startswith(FEATURE)}
     first = {name: columns[name][0] for name in _PLAIN}
+    versions, numbers, strings = json.loads(first["layout"])
     errors = {n.removeprefix(FAILED): v[0] for n, v in columns.items() if n.startswith(FAILED) and v[0] is not None}
     took = {n.removeprefix(TOOK): int(v[0]) for n, v in columns.items() if n.startswith(TOOK) and v[0] >= 0}
     return LoggedRequest(
         request_id=str(first["request_id"]), logged_at=int(first["logged_at"]), took_us=int(first["took_us"]),
         release=str(first["release"]), keys=columns["key"].tolist(),
         asked_at=columns["asked_at"].astype("<i8").tobytes(),
-        numbers={name: v.astype("<f8").tobytes() for name, v in features.items() if v.dtype != object},
-        strings={name: v.tolist() for name, v in features.items() if v.dtype == object},
-        versions=versions, scores={digest: scores[digest].astype("<f8").tobytes() for digest in versions},
+        numbers={name: columns[FEATURE + name].astype("<f8").tobytes() for name in numbers},
+        strings={name: columns[TEXT + name].tolist() for name in strings},
+        versions=versions, scores={name: columns[SCORE + name].astype("<f8").tobytes() for name in versions},
         served=bytes(versions.index(digest) for digest in columns["served_by"]), errors=errors, took_each=took,
     )  # fmt: skip
+
+
+def _layout(record: LoggedRequest) -> str:
+    return json.dumps([record.versions, list(record.numbers), list(record.strings)])
 
 
 def _hour(record: LoggedRequest) -> str:

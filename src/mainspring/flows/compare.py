@@ -121,8 +121,7 @@ def _aligned(runs: Sequence[PolicyRun]) -> list[PolicyRun]:
     ordered = [_in_order(run) for run in runs]
     for run in ordered[1:]:
         first = ordered[0]
-        same = length(run.scored) == length(first.scored) and bool((run.scored["key"] == first.scored["key"]).all())
-        if not same:
+        if not all(np.array_equal(run.scored[name], first.scored[name]) for name in ("key", "asked_at", "value")):
             raise RunFailed(
                 f"policy {run.name} answered other questions than {first.name}",
                 fix="replay one stream",

@@ -74,44 +74,47 @@ def ingest(log: PredictionLog, observations: Observations, references: Reference
         found = log.read(observations.position(), _STRETCH)
         if not found.records:
             return Ingested(requests=requests, rows=rows, damage=damage + len(found.damage), tallies=tallies)
-        batch, columns = _batch(found.records, found.position)
-        observations.add_scored(_profiled(batch, columns, references, every))
+        batch = _batch(found.records, found.position)
+        observations.add_scored(_profiled(batch, _columns(found.records), references, every))
         for record in found.records:
             _count(record, tallies)
         requests, rows, damage = requests + len(found.records), rows + len(batch.keys), damage + len(found.damage)
 
 
-def _batch(records: Sequence[LoggedRequest], position: Position) -> tuple[ScoredBatch, Columns]:
+def _batch(records: Sequence[LoggedRequest], position: Position) -> ScoredBatch:
     keys = [key or f"{record.request_id}.{row}" for record in records for row, key in enumerate(record.keys)]
     digests = list(dict.fromkeys(digest for record in records for digest in record.scores))
     scores = {digest: np.concatenate([_score(record, digest) for record in records]) for digest in digests}
     served = [record.versions[place] for record in records for place in record.served]
     asked_at = np.concatenate([np.frombuffer(record.asked_at, "<i8") for record in records])
-    batch = ScoredBatch(position=position, keys=keys, asked_at=asked_at, scores=scores, served_by=served)
-    return batch, _columns(records)
+    return ScoredBatch(position=position, keys=keys, asked_at=asked_at, scores=scores, served_by=served)
 
 
-def _columns(records: Sequence[LoggedRequest]) -> Columns:
+def _columns(records: Sequence[LoggedRequest]) -> Mapping[str, Columns]:
+    """Return the features by kind, then name: a version may read as text what another reads as a number."""
     numbers = dict.fromkeys(name for record in records for name in record.numbers)
-    strings = dict.fromkeys(name for record in records for name in record.strings)
-    found: Columns = {name: np.concatenate([_number(record, name) for record in records]) for name in numbers}
-    for name in strings:
+    strings: Columns = {}
+    for name in dict.fromkeys(name for record in records for name in record.strings):
         values = [value for record in records for value in record.strings.get(name, [None] * len(record.keys))]
-        found[name] = np.array([*values, None], dtype=object)[:-1]
-    return found
+        strings[name] = np.array([*values, None], dtype=object)[:-1]
+    known = {name: np.concatenate([_number(record, name) for record in records]) for name in numbers}
+    return {"number": known, "string": strings}
 
 
-def _profiled(batch: ScoredBatch, columns: Columns, references: References, every: int) -> ScoredBatch:
+def _profiled(
+    batch: ScoredBatch, columns: Mapping[str, Columns], references: References, every: int
+) -> ScoredBatch:  # fmt: skip
     ticks = np.asarray(batch.asked_at, np.int64) // every * every
     profiles: dict[tuple[str, int], TickProfile] = {}
     for digest, scores in batch.scores.items():
         reference = references(digest)
         if reference is None:
             continue
+        wanted = [column for column in reference.columns if column.name in columns[column.kind]]
+        picked = {column.name: columns[column.kind][column.name] for column in wanted}
         for tick in np.unique(ticks).tolist():
             rows = (ticks == tick) & np.isfinite(scores)
             if rows.any():
-                picked = {name: values for name, values in columns.items() if name in reference.slots}
                 profiles[digest, tick] = profile(reference, take(picked, rows), scores[rows])
     return ScoredBatch(
         position=batch.position, keys=batch.keys, asked_at=batch.asked_at, scores=batch.scores,
@@ -124,7 +127,7 @@ def _count(record: LoggedRequest, tallies: dict[str, Tally]) -> None:
         tally = tallies.setdefault(digest, Tally())
         rows = len(record.keys)
         tally.rows += rows
-        tally.failed += rows if digest in record.errors else int(np.isnan(_score(record, digest)).sum())
+        tally.failed += rows if digest in record.errors else int((~np.isfinite(_score(record, digest))).sum())
         if digest in record.took_each:
             tally.took.append(record.took_each[digest])
 

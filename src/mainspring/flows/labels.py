@@ -8,6 +8,7 @@ import csv
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,9 @@ from mainspring.kernel.times import DAY, parse_time
 MAX_ROWS = 1_000_000
 _BATCH = 10_000
 _FUTURE = DAY
+_REQUESTS = 64
+_MAX_KEY = 1_000
+_YEAR_10000 = 253_402_300_800_000_000
 
 
 class BadLabels(MainspringError):
@@ -56,6 +60,7 @@ class LabelPorts:
 def add_labels(rows: Iterable[Mapping[str, Any]], ports: LabelPorts, *, now: int) -> Labelled:
     """Keep every good label of `rows`: {prediction_id | key and asked_at, value, known_at (default: now)}."""
     kept, refused, waiting = 0, [], []
+    ports = LabelPorts(find=lru_cache(maxsize=_REQUESTS)(ports.find), add=ports.add)
     for place, raw in enumerate(rows, start=1):
         try:
             waiting.append(_label(raw, ports, now))
@@ -76,20 +81,29 @@ def read_label_file(path: Path) -> Iterator[Mapping[str, Any]]:
             f"{path.name} is neither .csv nor .jsonl", fix="one label a line: CSV with a header, or JSON lines"
         )
     try:
-        with path.open(encoding="utf-8", newline="") as stream:
-            rows: Iterable[Any] = csv.DictReader(stream) if path.suffix == ".csv" else map(json.loads, stream)
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            lines = (line for line in stream if line.strip())
+            rows: Iterable[Mapping[str, Any]] = csv.DictReader(stream) if path.suffix == ".csv" else map(_object, lines)
             for place, row in enumerate(rows, start=1):
-                if place > MAX_ROWS or not isinstance(row, dict):
-                    what = f"more than {MAX_ROWS} labels" if place > MAX_ROWS else f"line {place} is no object"
-                    raise BadLabels(f"{path.name}: {what}", fix="split the file; give one object a line")
+                if place > MAX_ROWS:
+                    raise BadLabels(f"{path.name} has more than {MAX_ROWS} labels", fix="split the file")
                 yield row
-    except (OSError, UnicodeDecodeError, csv.Error, json.JSONDecodeError) as error:
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise BadLabels(f"{path.name} cannot be read: {error}", fix="give UTF-8 CSV or JSON lines") from error
+
+
+def _object(line: str) -> Mapping[str, Any]:
+    """Return the object of a JSON line; any other line is an empty one, which is refused by its place."""
+    try:
+        found = json.loads(line)
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _label(raw: Mapping[str, Any], ports: LabelPorts, now: int) -> Label:
     key, asked_at = _question(raw, ports)
-    known_at = _time(raw["known_at"]) if raw.get("known_at") else now
+    known_at = now if raw.get("known_at") in (None, "") else _time(raw["known_at"])
     if known_at < asked_at:
         raise InvalidValue("known before it was asked", fix="check known_at")
     if known_at > now + _FUTURE:
@@ -100,21 +114,28 @@ def _label(raw: Mapping[str, Any], ports: LabelPorts, now: int) -> Label:
 def _question(raw: Mapping[str, Any], ports: LabelPorts) -> tuple[str, int]:
     if raw.get("prediction_id"):
         name = str(raw["prediction_id"])
-        _, row = split_prediction_id(name)
-        logged = ports.find(name)
+        request, row = split_prediction_id(name)
+        logged = ports.find(request)
         if row >= len(logged.keys):
             raise InvalidValue(f"{name} names no row of its request", fix="rows count from 0")
         key = logged.keys[row] or f"{logged.request_id}.{row}"
         return key, int(np.frombuffer(logged.asked_at, "<i8")[row])
-    if not raw.get("key") or raw.get("asked_at") in (None, ""):
+    if raw.get("key") in (None, "") or raw.get("asked_at") in (None, ""):
         raise InvalidValue("a label names no question", fix="give prediction_id, or key and asked_at")
-    return str(raw["key"]), _time(raw["asked_at"])
+    return _key(raw["key"]), _time(raw["asked_at"])
+
+
+def _key(raw: object) -> str:
+    text = raw if isinstance(raw, str) else str(raw) if type(raw) is int else ""
+    if not 0 < len(text) <= _MAX_KEY or any(letter < " " for letter in text):
+        raise InvalidValue("a label's key is no text of one line", fix=f"give text of at most {_MAX_KEY} characters")
+    return text
 
 
 def _value(raw: object) -> float:
     try:
         value = float(raw)  # type: ignore[arg-type]  # what is no number is refused below
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         value = float("nan")
     if value not in (0.0, 1.0):
         raise InvalidValue(f"value {str(raw)[:40]!r} is neither 0 nor 1", fix="this model's target is binary")
@@ -122,4 +143,7 @@ def _value(raw: object) -> float:
 
 
 def _time(raw: object) -> int:
-    return raw if isinstance(raw, int) and not isinstance(raw, bool) else parse_time(str(raw))
+    found = raw if isinstance(raw, int) and not isinstance(raw, bool) else parse_time(str(raw))
+    if not 0 <= found < _YEAR_10000:
+        raise InvalidValue("a time before 1970 or after 9999", fix="give ISO 8601, or UTC microseconds since 1970")
+    return found

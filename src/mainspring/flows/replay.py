@@ -11,9 +11,9 @@ from typing import Protocol
 
 import numpy as np
 
-from mainspring.kernel.errors import RunFailed
+from mainspring.kernel.errors import InvalidValue, RunFailed
 from mainspring.kernel.records import Label
-from mainspring.kernel.times import FixedClock, format_time
+from mainspring.kernel.times import FixedClock, format_duration, format_time
 from mainspring.stats.columns import Columns, length, take
 
 Progress = Callable[[str, float], None]
@@ -91,6 +91,11 @@ class Replayed:
 
 def replay(stream: Stream, *, start: int, end: int, every: int, ports: ReplayPorts) -> Replayed:
     """Run [start, end) in ticks of `every` microseconds and return what was sent."""
+    if (end - start) % every:
+        raise InvalidValue(
+            f"the replayed time is no whole number of ticks of {format_duration(every)}",
+            fix="begin and end with a tick",
+        )
     requests = rows = labels = ticks = 0
     prediction_id = ""
     for closes in range(start + every, end + 1, every):

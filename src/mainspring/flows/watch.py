@@ -11,10 +11,11 @@ from mainspring.deliver.release import Release
 from mainspring.deliver.rollout import Decision
 from mainspring.flows.ingest import Ingested, ingest
 from mainspring.flows.judge import Judged, judge_window
-from mainspring.flows.memory import Memory
+from mainspring.flows.memory import Memory, remember
+from mainspring.flows.release import Move, settle
 from mainspring.flows.retrain import Retrained, retrain
 from mainspring.flows.trial import judge_rollout
-from mainspring.flows.watch_ports import WatchPlan, WatchPorts
+from mainspring.flows.watch_ports import ACTOR, WatchPlan, WatchPorts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +37,7 @@ def look(plan: WatchPlan, memory: Memory, ports: WatchPorts, *, now: int) -> Loo
     rollout, window, retrained = None, None, None
     if release is not None:
         memory.begin(now)
+        _catch_up(plan, release, memory, ports, now)
         if release.challenger is not None:
             rollout = judge_rollout(plan, release, ingested, memory, ports, now=now)
             release, commit = ports.release.files.read(plan.environment)
@@ -47,3 +49,11 @@ def look(plan: WatchPlan, memory: Memory, ports: WatchPorts, *, now: int) -> Loo
     return Looked(
         ingested=ingested, rollout=rollout, window=window, retrained=retrained, release=release, commit=commit
     )
+
+
+def _catch_up(plan: WatchPlan, release: Release, memory: Memory, ports: WatchPorts, now: int) -> None:
+    """Learn of a move that others made, or that was committed and then killed before the ledger had it."""
+    wanted, trial = release.challenger, memory.trial
+    if (wanted and (wanted.digest, wanted.weight)) != (trial and (trial.digest, trial.weight)):
+        settle(Move(environment=plan.environment, model=plan.model, actor=ACTOR, at=now), ports.release)
+        memory.trial = remember(ports.ledger, plan.environment).trial

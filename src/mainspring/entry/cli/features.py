@@ -97,6 +97,11 @@ def trust(environment: str, pem: Path) -> None:
     """Let the public key in PEM vouch for models in ENVIRONMENT; commit the file it writes."""
     from mainspring.app.features import trust_key
     from mainspring.app.workspace import open_workspace
+    from mainspring.kernel.errors import NotFound
 
-    name = trust_key(open_workspace(here()), environment, (here() / pem).read_bytes())
+    try:
+        given = (here() / pem).read_bytes()
+    except OSError as error:
+        raise NotFound(f"{pem} cannot be read: {error.strerror}", fix="give the file of a public key (PEM)") from error
+    name = trust_key(open_workspace(here()), environment, given)
     present.say(f"{environment} now trusts {name}; commit environments/{environment}/trust")

@@ -6,6 +6,7 @@ from mainspring.entry.cli import present
 from mainspring.entry.cli.options import here, json_option
 from mainspring.flows.release import Moved
 
+_DIGITS = 9
 _environment = click.option("--env", "environment", default="local", show_default=True, help="Environment to change.")
 _reason = click.option("--reason", default="", help="Why, for the ledger.")
 
@@ -26,7 +27,7 @@ def promote(version: str, at_once: bool, environment: str, reason: str, as_json:
     from mainspring.app.workspace import open_workspace
 
     workspace = open_workspace(here(), environment=environment)
-    which = int(version) if version.isdigit() else version
+    which = int(version) if version.isdecimal() and len(version) <= _DIGITS else version
     _show(promote_version(workspace, which, at_once=at_once, reason=reason), environment, as_json)
 
 
