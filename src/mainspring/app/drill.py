@@ -18,7 +18,7 @@ from mainspring.observe.plans import RetrainPolicy
 REVERSAL = parse_time("2013-09-10")
 PERIOD = Period(start=REVERSAL - 9 * DAY, end=REVERSAL + 10 * DAY)
 SHUFFLED_AT = REVERSAL - 7 * DAY
-VENDOR_AT = REVERSAL - 2 * DAY
+VENDOR_AT = REVERSAL - DAY
 
 
 @dataclass(slots=True)

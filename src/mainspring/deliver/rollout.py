@@ -64,6 +64,7 @@ class Seen:
     score in this step, and those without a finite probability as an answer. p99: microseconds a request, or None.
     blocks: challenger minus champion loss over the whole rollout, summed by `asked_at // BLOCK`, of blocks whose
     labels have matured (a block is left out until it ended at least the label delay ago: early labels flatter).
+    later: when each step after the first began; harm may begin in the middle of a rollout.
     """
 
     step: int
@@ -74,6 +75,7 @@ class Seen:
     champion_p99_us: float | None = None
     challenger_p99_us: float | None = None
     blocks: tuple[Block, ...] = ()
+    later: tuple[int, ...] = ()
 
 
 class Action(StrEnum):
@@ -95,11 +97,11 @@ class Decision:
 
 def decide(plan: RolloutPlan, seen: Seen) -> Decision:
     """Return what to do now: bad news first, then patience, then the next step."""
-    evidence = _evidence(plan, seen)
+    evidence, suspicion = _evidence(plan, seen)
     bad = _failures(plan, seen) or _slow(plan, seen) or _harm(plan, seen, evidence)
     if bad:
         return Decision(action=Action.ABORT, reason=bad)
-    waiting = _waiting(plan, seen, evidence)
+    waiting = _waiting(plan, seen, suspicion)
     if waiting and seen.now - seen.entered_at >= DEADLINE * plan.hold:
         return Decision(action=Action.ABORT, reason=f"deadline of {format_duration(DEADLINE * plan.hold)}: {waiting}")
     if waiting:
@@ -169,11 +171,24 @@ def _quality_words(plan: RolloutPlan, seen: Seen) -> str:
     return f"{shown}: matured loss differs by {mean:+.4f} (95% bound {upper:+.4f}) on {rows} paired rows"
 
 
-def _evidence(plan: RolloutPlan, seen: Seen) -> float:
-    """Return the evidence of harm beyond the margin; 1.0 (none) where quality is not judged."""
+def _evidence(plan: RolloutPlan, seen: Seen) -> tuple[float, float]:
+    """Return (evidence of harm beyond the margin, the largest of its parts); 1.0 (none) where quality is not judged.
+
+    Half the weight lies on an e-process from the rollout's start, half on one from each later step's, so that good
+    days before a change cannot hide it. A weighted mean of e-processes is one; a step that has not begun is zero.
+    """
     if not plan.quality:
-        return 1.0
-    means = [block.total / block.rows for block in pooled(seen.blocks, BLOCK_ROWS)]
+        return 1.0, 1.0
+    whole, later = _harm_since(plan, seen.blocks), len(plan.steps) - 1
+    parts = [
+        _harm_since(plan, tuple(block for block in seen.blocks if block.block * BLOCK >= began)) for began in seen.later
+    ]
+    joined = whole / 2 + sum(parts) / (2 * later) if later else whole
+    return joined, max(whole, *parts) if parts else whole
+
+
+def _harm_since(plan: RolloutPlan, blocks: tuple[Block, ...]) -> float:
+    means = [block.total / block.rows for block in pooled(blocks, BLOCK_ROWS)]
     return harm_evidence(means, margin=plan.margin)
 
 

@@ -12,7 +12,10 @@ _KEPT = 64
 
 @dataclass(slots=True, kw_only=True)
 class Trial:
-    """The running rollout: whose, since when, and what it did in its present step."""
+    """The running rollout: whose, since when, what it did in its present step, and what was last said about it.
+
+    later: when each step after the first began.
+    """
 
     digest: str
     started: int
@@ -20,6 +23,8 @@ class Trial:
     entered_at: int
     rows: int = 0
     failed: int = 0
+    said: str = ""
+    later: tuple[int, ...] = ()
 
 
 @dataclass(slots=True)
@@ -59,6 +64,7 @@ class Memory:
             self.trainings.append(event.at)
         elif event.kind == "rollout.judged" and self.trial:
             self.trial.rows, self.trial.failed = int(event.body["rows"]), int(event.body["failed"])
+            self.trial.said = event.body["reason"]
         elif event.kind.startswith("release."):
             self.released(event)
 
@@ -69,10 +75,12 @@ class Memory:
         if not challenger:
             self.trial = None
             return
-        started = self.trial.started if self.trial and self.trial.digest == challenger["digest"] else event.at
+        before = self.trial if self.trial and self.trial.digest == challenger["digest"] else None
         self.trial = Trial(
-            digest=challenger["digest"], started=started, weight=int(challenger["weight"]), entered_at=event.at
-        )
+            digest=challenger["digest"], started=before.started if before else event.at,
+            weight=int(challenger["weight"]), entered_at=event.at,
+            later=(*before.later, event.at) if before else (),
+        )  # fmt: skip
 
 
 def remember(ledger: Ledger, environment: str) -> Memory:

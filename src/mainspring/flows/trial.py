@@ -1,4 +1,4 @@
-"""Judge a running rollout and act: hold, advance, finish, or abort. Every look leaves its evidence in the ledger."""
+"""Judge a running rollout and act: hold, advance, finish, or abort. What a look finds is left in the ledger."""
 
 from dataclasses import replace
 from math import isfinite
@@ -24,7 +24,10 @@ _DAY = 86_400_000_000
 def judge_rollout(
     plan: WatchPlan, release: Release, ingested: Ingested, memory: Memory, ports: WatchPorts, *, now: int
 ) -> Decision | None:
-    """Judge the challenger on trial by errors, latency and matured paired quality, and move its traffic."""
+    """Judge the challenger on trial by errors, latency and matured paired quality, and move its traffic.
+
+    A look that finds nothing new says nothing new.
+    """
     trial, challenger = memory.trial, release.challenger
     if trial is None or challenger is None or release.plan is None:
         return None
@@ -35,7 +38,10 @@ def judge_rollout(
     seen = _seen(plan, release, trial, (tally, ingested.tallies.get(release.champion.digest, Tally())), matured, now)
     rules = replace(rollout_of(release.plan), margin=plan.margin)
     decision = decide(rules, seen)
+    if decision.action is Action.HOLD and not tally.rows and decision.reason == trial.said:
+        return decision  # nothing is new: its evidence is in the ledger already
     event = ports.ledger.append([_draft(plan, release, trial, decision, matured)], at=now)[0]
+    trial.said = decision.reason
     _act(plan, decision, rules.steps, memory, ports, event)
     return decision
 
@@ -51,7 +57,7 @@ def _seen(
     return Seen(
         step=steps.index(trial.weight) if trial.weight in steps else 0, entered_at=trial.entered_at, now=now,
         requests=trial.rows, errors=trial.failed, challenger_p99_us=tallies[0].p99_us,
-        champion_p99_us=tallies[1].p99_us, blocks=blocks,
+        champion_p99_us=tallies[1].p99_us, blocks=blocks, later=trial.later,
     )  # fmt: skip
 
 

@@ -118,23 +118,29 @@ def test_an_impossible_plan_is_refused(changed: dict[str, object]) -> None:
         RolloutPlan(**{**values, **changed})  # type: ignore[arg-type]
 
 
-def rollout(random: np.random.Generator, harm: float) -> tuple[Action, float]:
-    """Simulate one rollout at every 6 h; noise as on the flights: days shared (sd 0.019), blocks (0.025), rows."""
+def rollout(random: np.random.Generator, harm: float, before: float | None = None) -> tuple[Action, float]:
+    """Simulate one rollout at every 6 h; noise as on the flights: days shared (sd 0.019), blocks (0.025), rows.
+
+    before: the difference on the first day, if another than `harm`.
+    """
     step, entered, noise = 0, 0, 0.0
+    later: tuple[int, ...] = ()
     blocks: list[Block] = []
     for tick in range(1, 60):
         now = tick * BLOCK
         if tick % 4 == 1:
             noise = float(random.normal(scale=0.019))
-        mean = harm + noise + float(random.normal(scale=0.025)) + float(random.normal(scale=0.12 / PER_BLOCK**0.5))
+        truth = before if before is not None and tick <= 4 else harm
+        mean = truth + noise + float(random.normal(scale=0.025)) + float(random.normal(scale=0.12 / PER_BLOCK**0.5))
         blocks.append(Block(block=tick - 1, total=mean * PER_BLOCK, rows=PER_BLOCK))
         matured = tuple(blocks[:-2])
         rows = (tick - entered // BLOCK) * PER_BLOCK
-        found = decide(PLAN, seen(step=step, entered_at=entered, now=now, requests=rows, blocks=matured)).action
+        now_seen = seen(step=step, entered_at=entered, now=now, requests=rows, blocks=matured, later=later)
+        found = decide(PLAN, now_seen).action
         if found in (Action.ABORT, Action.FINISH):
             return found, now / DAY
         if found is Action.ADVANCE:
-            step, entered = step + 1, now
+            step, entered, later = step + 1, now, (*later, now)
     raise AssertionError("a rollout must end")
 
 
@@ -150,3 +156,9 @@ def test_a_clearly_worse_model_is_aborted_within_days() -> None:
     ends = [rollout(random, 0.08) for _ in range(100)]
     assert sum(action is Action.ABORT for action, _ in ends) >= 98
     assert np.median([days for _, days in ends]) <= 3
+
+
+def test_a_model_that_turns_bad_in_the_middle_is_found_although_it_began_better() -> None:
+    random = np.random.default_rng(28)
+    ends = [rollout(random, 0.12, before=-0.04) for _ in range(100)]
+    assert sum(action is Action.ABORT for action, _ in ends) >= 95
