@@ -1,6 +1,7 @@
 """Point-in-time rules by hand-made cases, on every adapter; random histories are in test_one_meaning."""
 
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import duckdb
@@ -167,3 +168,15 @@ def test_sums_of_fractions_are_exact_to_a_billionth(tmp_path: Path) -> None:
     port = on_duckdb(tables(*many, ("last", 120, "AA", None, None)), tmp_path)
     total = feature(port, "last", "lately.total")
     assert total == pytest.approx(100.0, rel=1e-12)
+
+
+@pytest.mark.parametrize("view", ["ask", "weather", "plane", "before", "lately", "route", "storms"])
+def test_a_stream_in_parts_is_the_stream_as_a_whole(view: str, tmp_path: Path) -> None:
+    flights: list[Flight] = [(f"k{n}", n * 13 % 700, f"C{n % 3}", n * 13 % 700 + n % 90, n / 7) for n in range(60)]
+    reports = tuple(("s1", f"C{n % 3}", n * 17, n * 17 + n % 5 * 20, float(n)) for n in range(40))
+    port = on_duckdb(tables(*flights, weather=reports), tmp_path)
+    edges = [NEVER, START + 100 * MINUTE, START + 101 * MINUTE, START + 6 * HOUR, FOREVER]
+    parts = [port.stream(definitions(), view, start, end) for start, end in pairwise(edges)]
+    whole = port.stream(definitions(), view, NEVER, FOREVER)
+    for name, values in whole.items():
+        np.testing.assert_array_equal(np.concatenate([part[name] for part in parts]), values, err_msg=name)

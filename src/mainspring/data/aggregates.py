@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass, replace
 
 from mainspring.data.expressions import Expression, InvalidExpression, parse
-from mainspring.data.expressions.syntax import Call, Column, Node
+from mainspring.data.expressions.tree import Call, Column, Node
 
 _CALL = re.compile(r"\s*([A-Za-z_]\w*)\s*\((.*)\)\s*", re.DOTALL)
 _FUNCTIONS = {"count": "count", "sum": "sum", "avg": "avg", "mean": "avg", "share": "share"}

@@ -17,7 +17,7 @@ import duckdb
 from mainspring.adapters.duckdb.tables import column, known
 from mainspring.data.aggregates import Aggregate
 from mainspring.data.expressions import ColumnType, Expression, infer, to_sql
-from mainspring.data.expressions.syntax import Call, Literal, walk
+from mainspring.data.expressions.tree import Call, Literal, walk
 from mainspring.data.views import RowView, Source, WindowView, row_columns
 
 _SCALE_BITS = 50

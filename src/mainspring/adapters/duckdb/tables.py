@@ -67,10 +67,12 @@ def load(
     source: Source,
     files: tuple[str, Mapping[str, str]],
     columns: Iterable[str],
+    between: tuple[int, int] | None = None,
 ) -> bool:
     """Make the temporary table `name` of a source's rows with `columns`; tell whether it holds corrections.
 
-    files: the SQL that reads them and their raw types. Rows without key or event time are left out.
+    files: the SQL that reads them and their raw types. between: the first and last event time that are wanted, or
+    None for all. Rows without key or event time are left out.
     """
     scanned, raw = files
     parts = [f"{typed(source.key, raw[source.key])} AS key", f"{_event(source, raw)} AS e"]
@@ -79,7 +81,10 @@ def load(
         f"{typed(column_name, raw[column_name])} AS {column(column_name)}" for column_name in sorted(set(columns))
     ]
     body = f"FROM {scanned} WHERE {quoted(source.key)} IS NOT NULL"
-    body += f" AND {quoted(source.event_time)} IS NOT NULL" if source.event_time else ""
+    if source.event_time:
+        moment = typed(source.event_time, raw[source.event_time])
+        body += f" AND {moment} IS NOT NULL"
+        body += f" AND {moment} BETWEEN {_moment(between[0])} AND {_moment(between[1])}" if between else ""
     connection.execute(f"CREATE TEMP TABLE {name} AS SELECT {', '.join(parts)}, 0::BIGINT AS tie {body}")
     rows = connection.execute(f"SELECT count(*) FROM {name}").fetchall()[0][0]
     kept = connection.execute(f"SELECT count(*) FROM (SELECT DISTINCT key, e FROM {name})").fetchall()[0][0]
@@ -97,6 +102,10 @@ def known(times: Iterable[str]) -> str:
     if not names:
         return "e"
     return f"CASE WHEN {' AND '.join(f'{name} IS NOT NULL' for name in names)} THEN greatest(e, {', '.join(names)}) END"
+
+
+def _moment(at: int) -> str:
+    return f"make_timestamp({min(max(at, ALWAYS), -ALWAYS)}::BIGINT)"
 
 
 def _event(source: Source, raw: Mapping[str, str]) -> str:

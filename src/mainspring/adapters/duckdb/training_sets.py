@@ -9,6 +9,7 @@ A call opens its own database, loads the columns it needs and answers view by vi
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
 
@@ -20,9 +21,9 @@ from mainspring.adapters.duckdb.workspace import Workspace
 from mainspring.data.checks import check_definitions
 from mainspring.data.expressions import parse, quoted, text_literal, to_sql
 from mainspring.data.ports import ASK_VIEW
-from mainspring.data.views import Definitions, RowView, Types
+from mainspring.data.views import Definitions, RowView, Types, WindowView
 from mainspring.kernel.errors import InvalidValue
-from mainspring.kernel.files import replace
+from mainspring.kernel.files import replace as put_in_place
 from mainspring.stats.columns import Array, Columns
 
 _ROW_GROUP = 122_880
@@ -87,24 +88,30 @@ class TrainingSets:
                 options = f"FORMAT parquet, COMPRESSION snappy, ROW_GROUP_SIZE {_ROW_GROUP}"
                 connection.execute(f"COPY ({table}) TO {text_literal(str(beside))} ({options})")
             os.chmod(beside, 0o600)
-            replace(beside, path)
+            put_in_place(beside, path)
         finally:
             beside.unlink(missing_ok=True)
 
     def stream(self, definitions: Definitions, view: str, start: int, end: int) -> Columns:
         """Return what `view` shows from when; see the port."""
-        with self._open(definitions) as (connection, work):
-            if view == ASK_VIEW:
+        if view == ASK_VIEW:
+            with self._open(definitions, (start, end)) as (connection, work):
                 return fetch(connection, _window(work.ask_stream(), start, end))
-            found = definitions.view(view)
+        found, between = definitions.view(view), None
+        check_definitions(definitions, self.types)
+        if isinstance(found, WindowView):
+            between = (start - found.window - found.refresh, end)
+        with self._open(replace(definitions, views=(found,)), between) as (connection, work):
             sql = work.row_stream(found) if isinstance(found, RowView) else work.window_stream(found)
             return fetch(connection, _window(sql, start, end))
 
     @contextmanager
-    def _open(self, definitions: Definitions) -> Iterator[tuple[duckdb.DuckDBPyConnection, Workspace]]:
+    def _open(
+        self, definitions: Definitions, between: tuple[int, int] | None = None
+    ) -> Iterator[tuple[duckdb.DuckDBPyConnection, Workspace]]:
         check_definitions(definitions, self.types)
         with session() as connection:
-            yield connection, Workspace(connection, definitions, self._tables, self._raw_types())
+            yield connection, Workspace(connection, definitions, self._tables, self._raw_types(), between)
 
     def _raw_types(self) -> dict[str, dict[str, str]]:
         if self._raw is None:

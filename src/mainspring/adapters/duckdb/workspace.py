@@ -25,9 +25,12 @@ class Workspace:
         definitions: Definitions,
         tables: Mapping[str, Sequence[Path]],
         raw: Mapping[str, Mapping[str, str]],
+        between: tuple[int, int] | None = None,
     ) -> None:
+        """Prepare; nothing is read yet. between: the only event times that matter to the questions that follow."""
         self._connection, self._definitions, self._tables, self._raw = connection, definitions, tables, raw
         self.types: Types = {name: column_types(kinds) for name, kinds in raw.items()}
+        self._between = between
         self._loaded: dict[str, Loaded] = {}
         self._keyed: dict[tuple[str, tuple[str, ...]], str] = {}
 
@@ -37,7 +40,7 @@ class Workspace:
             name, found = f"source{len(self._loaded)}", self._definitions.source(source)
             files = (scan(self._tables[source]), self._raw[source])
             columns = {*self._columns(source), *extra}
-            corrected = load(self._connection, name, found, files, columns)
+            corrected = load(self._connection, name, found, files, columns, self._between)
             self._loaded[source] = Loaded(name=name, source=found, types=self.types[source], corrected=corrected)
         return self._loaded[source]
 

@@ -7,7 +7,8 @@ agree on nulls, division by zero, integers, zones and strings. The grammar table
 from mainspring.data.expressions.arrays import evaluate
 from mainspring.data.expressions.functions import FUNCTIONS, ColumnType, UnknownColumn, infer, nearest
 from mainspring.data.expressions.sql import quoted, text_literal, to_sql
-from mainspring.data.expressions.syntax import Expression, InvalidExpression, parse
+from mainspring.data.expressions.syntax import parse
+from mainspring.data.expressions.tree import Expression, InvalidExpression
 
 __all__ = [
     "FUNCTIONS",

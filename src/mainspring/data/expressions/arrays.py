@@ -12,7 +12,7 @@ import numpy as np
 
 from mainspring.data.expressions import zones
 from mainspring.data.expressions.sql import UPPER
-from mainspring.data.expressions.syntax import Call, Column, Expression, Literal, Node
+from mainspring.data.expressions.tree import Call, Column, Expression, Literal, Node
 from mainspring.stats.columns import Array, Columns, is_null, length
 
 _LOWER = str.maketrans(UPPER, UPPER.lower())

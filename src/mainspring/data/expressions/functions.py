@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Literal as Choice
 
-from mainspring.data.expressions.syntax import Call, Column, Expression, Literal, Node, refuse
+from mainspring.data.expressions.tree import Call, Column, Expression, Literal, Node, refuse
 from mainspring.data.expressions.zones import is_zone
 from mainspring.kernel.errors import MainspringError
 

@@ -6,7 +6,7 @@ by a one-element list, for repeated text would grow with the power of the depth.
 
 from collections.abc import Callable, Mapping
 
-from mainspring.data.expressions.syntax import Call, Column, Expression, Literal, Node
+from mainspring.data.expressions.tree import Call, Column, Expression, Literal, Node
 
 UPPER = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _PARTS = {"hour": "hour", "weekday": "isodow", "month": "month", "year": "year", "day_of_year": "doy"}
