@@ -28,17 +28,20 @@ class Retrained:
 
 def retrain(plan: WatchPlan, window: Judged, memory: Memory, ports: WatchPorts, *, now: int) -> Retrained:
     """Record the window, decide, and if it is time: train, judge, and put the candidate on trial."""
-    decision = decide(plan.retraining, _history(memory, ports, now), window.signals, now)
+    decision = decide(plan.retraining, _history(plan, window, memory, ports, now), window.signals, now)
     told = ports.ledger.append([window.draft(decision.reason), *_decided(plan, decision)], at=now)
     memory.judged(window.signals)
     if not decision.act:
         return Retrained(decision=decision)
-    memory.trainings.append(now)
     asked = Candidate(at=now, champion=window.champion, reason=decision.reason, cause=_seqs(told), params={})
     try:
         result = ports.train(asked)
-    except MainspringError:
-        return Retrained(decision=decision)  # the ledger has `run.failed` with the reason; the champion stays
+    except MainspringError as error:
+        _tell_failure(plan, error, ports, told[-1], now)
+        return Retrained(decision=decision)  # the champion stays
+    finally:
+        begun = ports.ledger.read(kind="run.started", after=told[-1].seq)
+        memory.trainings.extend(event.at for event in begun)
     try_out(plan, result, memory, ports, now=now)
     return Retrained(decision=decision, result=result)
 
@@ -57,11 +60,14 @@ def try_out(plan: WatchPlan, result: TrainResult, memory: Memory, ports: WatchPo
     return moved.changed
 
 
-def _history(memory: Memory, ports: WatchPorts, now: int) -> History:
-    last = max(memory.trainings, default=memory.since)
+def _history(plan: WatchPlan, window: Judged, memory: Memory, ports: WatchPorts, now: int) -> History:
+    """Return what happened before; labels are counted only where something could ask for a training."""
+    policy, last = plan.retraining, max(memory.trainings, default=memory.since)
+    could = policy.every or policy.at or window.signals.output_drift or window.signals.quality
+    counted = ports.observations.known_between(last, now) if policy.min_new_labels and could else 0
     return History(
         since=memory.since, windows=memory.windows, trainings=memory.trainings, running=memory.trial is not None,
-        new_labels=ports.observations.known_between(last, now),
+        new_labels=counted,
     )  # fmt: skip
 
 
@@ -72,6 +78,14 @@ def _decided(plan: WatchPlan, decision: RetrainDecision) -> list[Draft]:
     kind = "retrain.started" if decision.act else "retrain.declined"
     body = {"trigger": decision.trigger, "blocked_by": decision.stopped_by, "reason": decision.reason}
     return [Draft(kind=kind, subject=f"model:{plan.model}", actor=ACTOR, body=body)]
+
+
+def _tell_failure(plan: WatchPlan, error: MainspringError, ports: WatchPorts, asked: Event, now: int) -> None:
+    """Record why nothing was trained, unless the run itself did."""
+    if not ports.ledger.read(kind="run.failed", after=asked.seq):
+        body = {"model": plan.model, "code": error.code, "what": error.what, "fix": error.fix}
+        draft = Draft(kind="run.failed", subject=f"model:{plan.model}", actor=ACTOR, cause=(asked.seq,), body=body)
+        ports.ledger.append([draft], at=now)
 
 
 def _seqs(events: list[Event]) -> tuple[int, ...]:

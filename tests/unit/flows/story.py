@@ -67,8 +67,8 @@ def request(
     versions = list(scores)
     given = served or versions[:1] * len(keys)
     return LoggedRequest(
-        request_id=request_id(at, number.to_bytes(10, "big")), logged_at=at, took_us=900 + number, release="c" * 40,
-        keys=list(keys), asked_at=np.array(asked_at, "<i8").tobytes(),
+        request_id=request_id(at, number.to_bytes(10, "big")), logged_at=at, took_us=900 + number % 1_000,
+        release="c" * 40, keys=list(keys), asked_at=np.array(asked_at, "<i8").tobytes(),
         numbers={n: v.astype("<f8").tobytes() for n, v in (columns or {}).items() if v.dtype != object},
         strings={n: v.tolist() for n, v in (columns or {}).items() if v.dtype == object},
         versions=versions, scores={n: np.asarray(v, "<f8").tobytes() for n, v in scores.items()},

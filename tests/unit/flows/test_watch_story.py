@@ -312,7 +312,7 @@ STEP = st.tuples(
 )  # fmt: skip
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(steps=st.lists(STEP, min_size=1, max_size=12), every=st.sampled_from([TICK, 3 * TICK]))
 def test_what_the_ledger_remembers_is_what_the_watcher_kept(
     steps: list[tuple[int, float, str, object, int]], every: int
