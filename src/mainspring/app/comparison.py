@@ -1,9 +1,10 @@
 """Replay several policies over one stream and put what they scored into the report's shape."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
 from importlib.metadata import version as version_of
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mainspring import __version__
 from mainspring.app.replaying import Period, PolicyReplay, Scenario, check_counts, policies, replay_policy
@@ -14,36 +15,59 @@ from mainspring.flows.replay import Stream
 from mainspring.kernel.errors import NotFound
 from mainspring.kernel.events import Event
 
+if TYPE_CHECKING:
+    from mainspring.adapters.process.worker import KeptWorker
+
 POLICIES = ("mainspring", "never", "scheduled", "scheduled_equal")
 PACKAGES = ("duckdb", "numpy", "onnxruntime", "pandas", "scikit-learn", "skl2onnx")
+_AT_ONCE = 2
 Replays = dict[str, PolicyReplay]
 
 
-def replay_policies(
-    workspace: Workspace, stream: Stream, names: Sequence[str], period: Period, stages: Stages
-) -> Replays:
-    """Replay policies by name; `scheduled_equal` needs `mainspring`, whose number of trainings it copies."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rig:
+    """What replays of one project share: history, a step process, and who is told."""
+
+    workspace: Workspace
+    stream: Stream
+    worker: "KeptWorker"
+    stages: Stages
+
+    def run(self, scenario: Scenario) -> PolicyReplay:
+        """Replay one scenario and check that client, server and log agree on every row."""
+        with self.stages.stage(f"replay {scenario.name}", scenario.title):
+            done = replay_policy(self.workspace, self.stream, scenario, self.stages.bar(scenario.name), self.worker)
+        counts = check_counts(done)
+        agree = f"{counts['requests']} requests, {counts['rows']:,} rows"
+        self.stages.say(f"  {scenario.name}: client, server and log agree on {agree}")
+        return done
+
+
+def replay_policies(rig: Rig, names: Sequence[str], period: Period, extra: Sequence[Scenario] = ()) -> Replays:
+    """Replay policies by name, and `extra` scenarios, two at a time.
+
+    `scheduled_equal` needs `mainspring`, whose number of trainings it copies, and so comes last.
+    """
     unknown = sorted(set(names) - set(POLICIES))
     if unknown:
         raise NotFound(f"no policy is called {unknown[0]!r}", fix=f"use one of: {', '.join(POLICIES)}")
     wanted = [name for name in POLICIES if name in names or (name == "mainspring" and "scheduled_equal" in names)]
-    done: Replays = {}
-    for name in wanted:
-        trainings = _trainings(done["mainspring"].run.events, period) if "mainspring" in done else 0
-        known = policies(
-            workspace.settings.retraining,
-            (name,),
-            period,
-            trainings=trainings,
-            every=workspace.settings.monitoring.every,
-        )
-        title, policy = known[name]
-        with stages.stage(f"replay {name}", title):
-            scenario = Scenario(name=name, title=title, policy=policy, period=period)
-            done[name] = replay_policy(workspace, stream, scenario, stages.bar())
-        counts = check_counts(done[name])
-        stages.say(f"  {counts['requests']} requests, {counts['rows']} rows: client, server and log agree")
-    return done
+    scenarios = [_scenario(rig.workspace, name, period, 0) for name in wanted if name != "scheduled_equal"]
+    with ThreadPoolExecutor(max_workers=_AT_ONCE) as pool:
+        waiting = {scenario.name: pool.submit(rig.run, scenario) for scenario in (*scenarios, *extra)}
+        if "scheduled_equal" in wanted:
+            trainings = _trainings(waiting["mainspring"].result().run.events, period)
+            waiting["scheduled_equal"] = pool.submit(
+                rig.run, _scenario(rig.workspace, "scheduled_equal", period, trainings)
+            )
+        return {name: waiting[name].result() for name in (*wanted, *(scenario.name for scenario in extra))}
+
+
+def _scenario(workspace: Workspace, name: str, period: Period, trainings: int) -> Scenario:
+    settings = workspace.settings
+    known = policies(settings.retraining, (name,), period, trainings=trainings, every=settings.monitoring.every)
+    title, policy = known[name]
+    return Scenario(name=name, title=title, policy=policy, period=period)
 
 
 def _trainings(events: Sequence[Event], period: Period) -> int:

@@ -9,18 +9,18 @@ import importlib.util
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mainspring.app import drill
-from mainspring.app.comparison import POLICIES, Replays, drill_report, replay_policies, report_of
+from mainspring.app.comparison import POLICIES, Replays, Rig, drill_report, replay_policies, report_of
 from mainspring.app.observing import label_ports, lineage_ports, open_observations
 from mainspring.app.releases import promote_version
-from mainspring.app.replaying import Period, PolicyReplay, open_stream, replay_policy
+from mainspring.app.replaying import Period, PolicyReplay, open_stream
 from mainspring.app.server_process import ServerProcess
 from mainspring.app.stages import Say, Stages
-from mainspring.app.training import Trainer, take_snapshot
+from mainspring.app.training import Trainer, step_worker, take_snapshot
 from mainspring.app.workspace import Workspace, open_workspace
 from mainspring.flows.labels import add_labels
 from mainspring.flows.lineage import Link, lineage
@@ -30,6 +30,9 @@ from mainspring.kernel.errors import NotFound
 from mainspring.kernel.times import parse_time
 from mainspring.project.new import create
 from mainspring.stats.columns import take
+
+if TYPE_CHECKING:
+    from mainspring.adapters.process.worker import KeptWorker
 
 PERIOD = Period(start=parse_time("2013-05-01"), end=parse_time("2014-01-01"))
 _ROWS = 200
@@ -57,23 +60,22 @@ def run_demo(folder: Path, say: Say, *, names: tuple[str, ...] = POLICIES, perio
     stages = Stages(say=say)
     with stages.stage("data", "flights, weather and planes of 2013 as Parquet"):
         workspace = _project(folder)
-    with stages.stage("snapshot", "every source, judged and stored by digest"):
-        taken = take_snapshot(workspace)
-    with stages.stage("train", "five steps, a gate, a signature, a version"):
-        first = _train_first(workspace, period, say)
-    stream = open_stream(workspace, first)
-    with stages.stage("serve", "release commit, server, predictions, labels, lineage"):
-        live = _live(workspace, first, stream, period, say)
-    done = replay_policies(workspace, stream, names, period, stages)
-    with stages.stage("drill", "two bad challengers"):
-        drilled = replay_policy(workspace, stream, drill.scenario(), stages.bar())
+    with step_worker(workspace) as worker:
+        worker.start()
+        with stages.stage("snapshot", "every source, judged and stored by digest"):
+            taken = take_snapshot(workspace)
+        with stages.stage("train", "five steps, a gate, a signature, a version"):
+            first = _train_first(workspace, period, say, worker)
+        stream = open_stream(workspace, first)
+        with stages.stage("serve", "release commit, server, predictions, labels, lineage"):
+            live = _live(workspace, first, stream, period, say)
+        rig = Rig(workspace=workspace, stream=stream, worker=worker, stages=stages)
+        done = replay_policies(rig, names, period, extra=[drill.scenario()])
+    drilled = done.pop("drill")
     report = report_of(workspace, done, period, seconds=stages.seconds)
-    report |= {
-        "drill": drill_report(drilled, drill.PERIOD, drill.STORY),
-        "lineage": [asdict(link) for link in live.links],
-    }
+    told = {"drill": drill_report(drilled, drill.PERIOD, drill.STORY), "lineage": [asdict(link) for link in live.links]}
     rows = int(sum(taken.rows.values()))
-    return Demo(summary=_summary(report, done, drilled, live, rows), report=report, folder=folder)
+    return Demo(summary=_summary(report | told, done, drilled, live, rows), report=report | told, folder=folder)
 
 
 def _project(folder: Path) -> Workspace:
@@ -100,8 +102,8 @@ def _data_script(folder: Path) -> Any:  # noqa: ANN401 - a module of the project
     return module
 
 
-def _train_first(workspace: Workspace, period: Period, say: Say) -> TrainResult:
-    with Trainer(workspace, progress=lambda step: say(f"  {step}")) as trainer:
+def _train_first(workspace: Workspace, period: Period, say: Say, worker: "KeptWorker") -> TrainResult:
+    with Trainer(workspace, progress=lambda step: say(f"  {step}"), worker=worker) as trainer:
         result = trainer.train(trainer.run_of(at=period.start, reason="first model"))
     for reason in result.verdict.reasons:
         say(f"  gate {reason.gate}: {'passed' if reason.passed else 'REFUSED'}: {reason.what}")

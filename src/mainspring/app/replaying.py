@@ -4,7 +4,7 @@ import json
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -28,6 +28,9 @@ from mainspring.kernel.times import FixedClock, format_time
 from mainspring.observe.plans import RetrainPolicy
 from mainspring.observe.ports import Observations
 from mainspring.stats.columns import length
+
+if TYPE_CHECKING:
+    from mainspring.adapters.process.worker import KeptWorker
 
 _EVER = 253_402_300_799_000_000
 
@@ -85,9 +88,9 @@ class Scenario:
     before: Before = _nothing
 
 
-def first_run(workspace: Workspace, period: Period) -> TrainResult:
+def first_run(workspace: Workspace, period: Period, worker: "KeptWorker | None" = None) -> TrainResult:
     """Train the model that every policy starts with, as of the period's start; later replays reuse its steps."""
-    with Trainer(workspace, mirror=False) as trainer:
+    with Trainer(workspace, mirror=False, worker=worker) as trainer:
         return trainer.train(trainer.run_of(at=period.start, reason="first model of a replay"))
 
 
@@ -103,11 +106,13 @@ def open_stream(workspace: Workspace, first: TrainResult) -> Stream:
     return Stream(asks=asks, labels={name: values[order] for name, values in labels.items()})
 
 
-def replay_policy(workspace: Workspace, stream: Stream, scenario: Scenario, progress: Progress) -> PolicyReplay:
-    """Run one scenario over `stream` through a real server."""
+def replay_policy(
+    workspace: Workspace, stream: Stream, scenario: Scenario, progress: Progress, worker: "KeptWorker | None" = None
+) -> PolicyReplay:
+    """Run one scenario over `stream` through a real server; `worker`: a step process to share, or None."""
     clock = FixedClock(scenario.period.start)
     room = _fresh(workspace, scenario.name, clock)
-    with Trainer(room, mirror=False) as trainer, open_observations(room) as observations:
+    with Trainer(room, mirror=False, worker=worker) as trainer, open_observations(room) as observations:
         commit = _first(room, trainer, scenario.period)
         plan, ports = watch_plan(room, scenario.policy), watch_ports(room, trainer, observations)
         memory = remember(room.ledger, room.environment)

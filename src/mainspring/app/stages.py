@@ -25,7 +25,7 @@ class Stages:
         self.seconds[name] = round(time.perf_counter() - started, 2)
         self.say(f"{name}: done in {self.seconds[name]:.1f} s")
 
-    def bar(self) -> Callable[[str, float], None]:
+    def bar(self, name: str) -> Callable[[str, float], None]:
         """Return a progress callback that says a line every tenth of the way."""
         told = [0]
 
@@ -33,6 +33,6 @@ class Stages:
             tenth = int(share * _TENTHS)
             if tenth > told[0]:
                 told[0] = tenth
-                self.say(f"  {day} ({tenth * _TENTHS} %)")
+                self.say(f"  {name}: {day} ({tenth * _TENTHS} %)")
 
         return progress

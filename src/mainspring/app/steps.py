@@ -28,35 +28,55 @@ def run_step(project: Path, state: Path | None, name: str, run_id: str) -> Outco
 
 
 def serve_steps(project: Path, state: Path | None) -> None:
-    """Take steps as JSON lines on stdin and answer on stdout until the input ends."""
+    """Take steps as JSON lines on stdin and answer on stdout until the input ends; a line may name a replay's state."""
     from mainspring.adapters.process.loop import private_stdout, serve
 
-    ports = step_ports(Paths.of(project).at(state))
+    own = Paths.of(project).at(state)
+    shared = _Shared(own)
+
+    def run(name: str, run_id: str, within: str) -> Outcome:
+        return perform(name, run_id, shared.ports(own.at(Path(within)) if within else own))
+
     with private_stdout() as answers:
-        serve(lambda name, run_id: perform(name, run_id, ports), sys.stdin, answers)
+        serve(run, sys.stdin, answers)
 
 
 def step_ports(paths: Paths) -> StepPorts:
     """Return the ports of a process that runs steps of the workspace at `paths`."""
-    from mainspring.adapters.files.store import Store as FileStore
-    from mainspring.adapters.frames.parquet import ParquetFrames
-    from mainspring.adapters.onnx.scorer import Scorer
-    from mainspring.adapters.runs.files import FileRuns, FileStepCache
-    from mainspring.adapters.sklearn.trainer import SklearnTrainer
+    return _Shared(paths).ports(paths)
 
-    store = FileStore(paths.shared / "store")
-    return StepPorts(
-        store=store,
-        cache=FileStepCache(paths.shared / "cache"),
-        runs=FileRuns(paths.state / "runs"),
-        frames=ParquetFrames(),
-        trainer=SklearnTrainer(paths.project),
-        sets=_sets(store),
-        scorer=Scorer,
-        champion=_champion(paths),
-        scratch=lambda: scratch(paths.shared / "tmp"),
-        timer=time.perf_counter,
-    )
+
+class _Shared:
+    """What all workspaces of one project share in a step process: store, cache, tables read, trainer."""
+
+    def __init__(self, paths: Paths) -> None:
+        from mainspring.adapters.files.store import Store as FileStore
+        from mainspring.adapters.frames.parquet import ParquetFrames
+        from mainspring.adapters.runs.files import FileStepCache
+        from mainspring.adapters.sklearn.trainer import SklearnTrainer
+
+        self._store = FileStore(paths.shared / "store")
+        self._cache = FileStepCache(paths.shared / "cache")
+        self._frames, self._trainer = ParquetFrames(), SklearnTrainer(paths.project)
+        self._sets = _sets(self._store)
+
+    def ports(self, paths: Paths) -> StepPorts:
+        """Return the ports of one workspace."""
+        from mainspring.adapters.onnx.scorer import Scorer
+        from mainspring.adapters.runs.files import FileRuns
+
+        return StepPorts(
+            store=self._store,
+            cache=self._cache,
+            runs=FileRuns(paths.state / "runs"),
+            frames=self._frames,
+            trainer=self._trainer,
+            sets=self._sets,
+            scorer=Scorer,
+            champion=_champion(paths),
+            scratch=lambda: scratch(paths.shared / "tmp"),
+            timer=time.perf_counter,
+        )
 
 
 @contextmanager

@@ -7,20 +7,23 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mainspring import __version__
 from mainspring.app.workspace import Workspace
 from mainspring.data import snapshots, views
-from mainspring.deliver.gates import ChampionGate, RobustnessGate
 from mainspring.develop.plan import Explanation
-from mainspring.develop.ports import Progress, RunMirror
-from mainspring.develop.runs import Run, TrainingPlan
+from mainspring.develop.ports import Progress, RunMirror, StepRunner
+from mainspring.develop.runs import Run
 from mainspring.flows.snapshot import SnapshotPorts, SnapshotTaken, find_snapshot, take
 from mainspring.flows.steps.register_model import RegisterPorts
 from mainspring.flows.train import TrainPorts, TrainResult, explain_training, train
 from mainspring.kernel.digests import digest_file, digest_of
 from mainspring.kernel.errors import InvalidValue
 from mainspring.kernel.times import from_us
+
+if TYPE_CHECKING:
+    from mainspring.adapters.process.worker import KeptWorker
 
 _CODE = ("*.py", "*.lock", "*.toml")
 Params = Mapping[str, str | int | float | bool]
@@ -36,18 +39,30 @@ def take_snapshot(workspace: Workspace) -> SnapshotTaken:
     )  # fmt: skip
 
 
+def step_worker(workspace: Workspace) -> "KeptWorker":
+    """Return a step process for the project of `workspace` and every replay of it; it starts on first use."""
+    from mainspring.adapters.process.worker import KeptWorker
+
+    project = workspace.paths.project
+    argv = [sys.executable, "-m", "mainspring", "-C", str(project), "step", "--worker"]
+    return KeptWorker(argv, folder=project, log=workspace.paths.shared / "steps.log")
+
+
 class Trainer:
-    """Trains candidates of one workspace; keeps the worker process between trainings. Close it, or use `with`."""
+    """Trains candidates of one workspace in a kept worker. Close it, or use `with`.
 
-    def __init__(self, workspace: Workspace, *, progress: Progress = lambda _: None, mirror: bool = True) -> None:
-        from mainspring.adapters.process.worker import KeptWorker
+    worker: a step process to share with other trainers of the project, which its owner closes; None: one of its own.
+    """
 
+    def __init__(
+        self, workspace: Workspace, *, progress: Progress = lambda _: None, mirror: bool = True,
+        worker: "KeptWorker | None" = None,
+    ) -> None:  # fmt: skip
         self._workspace, self._progress = workspace, progress
-        argv = [sys.executable, "-m", "mainspring", "-C", str(workspace.paths.project), "step", "--worker"]
-        if workspace.paths.root != workspace.paths.project:
-            argv += ["--state", str(workspace.paths.state)]
-        log = workspace.paths.state / "steps.log"
-        self._worker = KeptWorker(argv, folder=workspace.paths.project, log=log)
+        shared = worker or step_worker(workspace)
+        self._own = None if worker else shared
+        is_replay = workspace.paths.root != workspace.paths.project
+        self._steps: StepRunner = shared.within(workspace.paths.state) if is_replay else shared
         self._mirror = _mirror(workspace) if mirror else None
 
     def __enter__(self) -> "Trainer":
@@ -57,12 +72,9 @@ class Trainer:
         self.close()
 
     def close(self) -> None:
-        """End the worker."""
-        self._worker.close()
-
-    def start(self) -> None:
-        """Start the worker now, so that its imports pass while something else is done."""
-        self._worker.start()
+        """End the worker, if it is this trainer's own."""
+        if self._own is not None:
+            self._own.close()
 
     def run_of(self, *, at: int, reason: str, champion: str = "", params: Params | None = None, name: str = "") -> Run:
         """Return the record of a new run on the last snapshot, looking back from `at` (UTC microseconds)."""
@@ -98,18 +110,15 @@ class Trainer:
         register = RegisterPorts(store=workspace.store, models=workspace.models, keys=workspace.keys)
         return TrainPorts(
             ledger=workspace.ledger, clock=workspace.clock, runs=FileRuns(workspace.paths.state / "runs"),
-            cache=FileStepCache(workspace.paths.shared / "cache"), steps=self._worker, register=register,
+            cache=FileStepCache(workspace.paths.shared / "cache"), steps=self._steps, register=register,
             versions=workspace.versions, mirror=self._mirror, progress=self._progress,
         )  # fmt: skip
 
 
 def training_plan(workspace: Workspace, params: Params | None = None) -> TrainingPlan:
-    """Return the project's training plan with what its gates want measured, and parameters overridden."""
-    settings = workspace.settings
-    champion = next((gate for gate in settings.gates if isinstance(gate, ChampionGate)), ChampionGate())
-    epsilons = tuple(gate.epsilon for gate in settings.gates if isinstance(gate, RobustnessGate))
-    plan = settings.training
-    return replace(plan, params={**plan.params, **(params or {})}, epsilons=epsilons, confidence=champion.confidence)
+    """Return the project's training plan with parameters overridden."""
+    plan = workspace.settings.training
+    return replace(plan, params={**plan.params, **(params or {})})
 
 
 def code_digest(project: Path) -> str:

@@ -83,6 +83,7 @@ def _training(
         function=section.function, window=window, holdout=holdout, params=dict(section.params),
         slices=_slices(section, gates),
         epsilons=tuple(sorted({gate.robustness.epsilon for gate in gates if isinstance(gate, RobustnessEntry)})),
+        loss=next((gate.champion.metric for gate in gates if isinstance(gate, ChampionEntry)), "log_loss"),
         confidence=max(confidences, default=0.95), min_rows=section.min_rows,
     )  # fmt: skip
 

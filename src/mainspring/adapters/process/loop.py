@@ -12,7 +12,7 @@ import psutil
 from mainspring.develop.steps import Outcome
 from mainspring.kernel.errors import MainspringError
 
-Perform = Callable[[str, str], Outcome]
+Perform = Callable[[str, str, str], Outcome]
 
 
 def serve(perform: Perform, asked: IO[str], answers: IO[str]) -> int:
@@ -39,7 +39,7 @@ def private_stdout() -> IO[str]:
 def _answer(perform: Perform, line: str) -> dict[str, object]:
     try:
         asked = json.loads(line)
-        return {"outcome": perform(asked["step"], asked["run"]).to_json()}
+        return {"outcome": perform(asked["step"], asked["run"], asked.get("state", "")).to_json()}
     except MainspringError as error:
         if error.__cause__ is not None:
             traceback.print_exc(file=sys.stderr)

@@ -46,7 +46,7 @@ def scrubbed(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 class KeptWorker:
-    """Runs steps in one kept process at a time. Not for use by several threads; close it, or use it in `with`."""
+    """Runs steps in one kept process, one at a time, for any number of threads; close it, or use it in `with`."""
 
     def __init__(
         self, argv: Sequence[str], *, folder: Path, log: Path, seconds: float = STEP_SECONDS,
@@ -61,6 +61,7 @@ class KeptWorker:
         self._process: subprocess.Popen[str] | None = None
         self._answers: queue.Queue[str] = queue.Queue()
         self._done = 0
+        self._one = threading.Lock()
 
     def __enter__(self) -> "KeptWorker":
         return self
@@ -74,13 +75,21 @@ class KeptWorker:
             self.close()
             self._start()
 
-    def run(self, step: str, run_id: str) -> Outcome:
-        """Run a step and return its outcome.
+    def run(self, step: str, run_id: str, state: str = "") -> Outcome:
+        """Run a step and return its outcome. state: state folder of the replay that the run is in, or "".
 
         Raises what the step raised, `StepTimeout` after the deadline, `StepFailed` if the process was lost.
         """
+        with self._one:
+            return self._run(step, run_id, state)
+
+    def within(self, state: Path) -> "WorkerWithin":
+        """Return a runner of the runs in a replay's state folder, on this same process."""
+        return WorkerWithin(self, str(state))
+
+    def _run(self, step: str, run_id: str, state: str) -> Outcome:
         self.start()
-        answer = self._ask(json.dumps({"step": step, "run": run_id}), step)
+        answer = self._ask(json.dumps({"step": step, "run": run_id, "state": state}), step)
         self._done += 1
         if self._done >= self._steps or int(answer.get("rss", 0)) > self._most_bytes:
             self.close()
@@ -143,6 +152,17 @@ class KeptWorker:
             f"the process of {step} ended with status {code} before it answered",
             fix=f"look at {self._log.name}; then train again: finished steps are kept",
         )
+
+
+class WorkerWithin:
+    """A kept worker as the runner of one replay's runs."""
+
+    def __init__(self, worker: KeptWorker, state: str) -> None:
+        self._worker, self._state = worker, state
+
+    def run(self, step: str, run_id: str) -> Outcome:
+        """Run a step and return its outcome; see `KeptWorker.run`."""
+        return self._worker.run(step, run_id, self._state)
 
 
 def _read(stream: IO[str] | None, answers: "queue.Queue[str]") -> None:

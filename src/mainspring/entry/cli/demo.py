@@ -43,18 +43,21 @@ def demo(*, folder: Path, names: tuple[str, ...], as_json: bool) -> None:
 @json_option
 def replay(*, start: str, end: str, names: tuple[str, ...], as_json: bool) -> None:
     """Replay history under several retraining policies through the real server, with a virtual clock."""
-    from mainspring.app.comparison import replay_policies, report_of
+    from mainspring.app.comparison import Rig, replay_policies, report_of
     from mainspring.app.replaying import Period, first_run, open_stream
     from mainspring.app.stages import Stages
+    from mainspring.app.training import step_worker
     from mainspring.app.workspace import open_workspace
     from mainspring.kernel.times import parse_time
 
     workspace = open_workspace(here())
     period = Period(start=parse_time(start), end=parse_time(end))
     stages = Stages(say=present.progress)
-    with stages.stage("train", "the model that every policy starts with"):
-        first = first_run(workspace, period)
-    done = replay_policies(workspace, open_stream(workspace, first), names or _NAMES, period, stages)
+    with step_worker(workspace) as worker:
+        with stages.stage("train", "the model that every policy starts with"):
+            first = first_run(workspace, period, worker)
+        rig = Rig(workspace=workspace, stream=open_stream(workspace, first), worker=worker, stages=stages)
+        done = replay_policies(rig, names or _NAMES, period)
     report = report_of(workspace, done, period, seconds=stages.seconds)
     page = _write_report(report, workspace.paths.report)
     if as_json:
