@@ -98,8 +98,9 @@ def server_parts(room: ServerRoom, *, replay_clock: bool) -> ServerParts:
     from mainspring.adapters.files.models import ModelStore as FileModels
     from mainspring.adapters.git.releases import ReleaseFiles as GitReleases
 
+    clock = _clock(room, replay_clock)
     log = PredictionLog(SegmentWriter(room.state / "log"))
-    plane = Plane(log=log, clock=_clock(room, replay_clock), random=os.urandom, assemble=_assembler(room))
+    plane = Plane(log=log, clock=clock, random=os.urandom, assemble=_assembler(room))
     releases = CommittedReleases(GitReleases(room.root), room.environment)
     keys = FileKeys(room.state, room.root)
     models = SignedModels(FileModels(room.state / "models"), keys, room.environment, threads=1)

@@ -14,7 +14,7 @@ from mainspring.app.workspace import Workspace
 from mainspring.data import snapshots, views
 from mainspring.develop.plan import Explanation
 from mainspring.develop.ports import Progress, RunMirror, StepRunner
-from mainspring.develop.runs import Run
+from mainspring.develop.runs import Run, TrainingPlan
 from mainspring.flows.snapshot import SnapshotPorts, SnapshotTaken, find_snapshot, take
 from mainspring.flows.steps.register_model import RegisterPorts
 from mainspring.flows.train import TrainPorts, TrainResult, explain_training, train
