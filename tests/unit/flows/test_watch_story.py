@@ -55,14 +55,14 @@ def test_a_window_is_judged_once_the_champion_answered_since_its_first_day(watch
 
 def test_drift_of_the_output_is_a_signal_and_a_fault_is_told_apart(watched: Watched) -> None:
     watched.begin()
-    watched.run(WEEK)
+    watched.run(WEEK, rows=20)
     for _ in range(WEEK):
-        looked = watched.tick(shift=0.3)
+        looked = watched.tick(20, shift=0.3)
     assert looked.window is not None
     assert looked.window.signals.output_drift
     assert "output_drift" in watched.ledger.read(kind="window.judged")[-1].body["signals"]
     for _ in range(WEEK):
-        looked = watched.tick(broken=True)
+        looked = watched.tick(20, broken=True)
     assert looked.window is not None
     assert looked.window.signals.faults == ("visit.size: 100% null, above 20%",)
 
@@ -253,9 +253,9 @@ def test_a_model_on_trial_blocks_another_training(watched: Watched) -> None:
 def test_output_drift_persists_before_it_retrains(watched: Watched) -> None:
     watched.begin()
     watched.wants(when=("output_drift",), persist=(2, 3), cooldown=30 * DAY)
-    watched.run(WEEK)
+    watched.run(WEEK, rows=20)
     for _ in range(WEEK):
-        watched.tick(shift=0.3)
+        watched.tick(20, shift=0.3)
     stops = [event.body["blocked_by"] for event in watched.ledger.read(kind="retrain.declined")]
     assert stops[0] == "persistence"
     assert set(stops[1:]) <= {"persistence", "running", "cooldown"}
@@ -299,7 +299,7 @@ def test_a_watcher_that_was_killed_goes_on_the_same() -> None:
             watched.next_skill = reversed_score if tick < 12 else good
             if forgetful:
                 watched.memory = remember(watched.ledger, ENVIRONMENT)
-            watched.tick(rows=90)
+            watched.tick(rows=60)
         stories.append(watched)
     assert stories[0].ledger.head() == stories[1].ledger.head()
     assert {"release.aborted", "release.finished"} <= set(stories[0].kinds())
