@@ -24,15 +24,16 @@ from mainspring.flows.watch import look
 from mainspring.flows.watch_ports import WatchPlan, WatchPorts
 from mainspring.kernel.errors import InvalidValue, RunFailed
 from mainspring.kernel.events import Draft
-from mainspring.kernel.times import FixedClock, format_time
+from mainspring.kernel.times import DAY, FixedClock, format_time
 from mainspring.observe.plans import RetrainPolicy
 from mainspring.observe.ports import Observations
-from mainspring.stats.columns import length
+from mainspring.stats.columns import Columns, length
 
 if TYPE_CHECKING:
     from mainspring.adapters.process.worker import KeptWorker
 
 _EVER = 253_402_300_799_000_000
+_MONTH = 30 * DAY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,12 +175,19 @@ def _first(room: Workspace, trainer: Trainer, period: Period) -> str:
 
 
 def _scored(room: Workspace, observations: Observations, scenario: Scenario) -> PolicyRun:
-    rows = observations.matured(scenario.period.start, scenario.period.end, _EVER)
-    scored = {"key": rows["key"], "asked_at": rows["asked_at"], "value": rows["value"], "served": rows["score"]}
     events = room.ledger.read()
     trained = [event for event in events if event.kind == "run.finished" and event.at > scenario.period.start]
     seconds = sum(_seconds(event.body.get("seconds", {})) for event in trained)
+    scored = _answers(observations, scenario.period)
     return PolicyRun(name=scenario.name, title=scenario.title, scored=scored, events=events, train_seconds=seconds)
+
+
+def _answers(observations: Observations, period: Period) -> Columns:
+    """Return what was answered and came true, read a month at a time: a year of joined rows is large."""
+    starts = range(period.start, period.end, _MONTH)
+    parts = [observations.matured(start, min(start + _MONTH, period.end), _EVER) for start in starts]
+    names = {"key": "key", "asked_at": "asked_at", "value": "value", "served": "score"}
+    return {name: np.concatenate([part[column] for part in parts]) for name, column in names.items()}
 
 
 def _seconds(steps: dict[str, Any]) -> float:
