@@ -1,9 +1,10 @@
-"""Write the generated pages: docs/errors.md, docs/project-file.md and docs/commands.md.
+"""Write the generated pages: docs/benchmarks.md, errors.md, project-file.md and commands.md.
 
 `--check` writes nothing and fails if a page is not what would be written.
 """
 
 import importlib
+import json
 import pkgutil
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -39,6 +40,40 @@ def errors() -> str:
     rows |= {code: ("2", what) for code, what in CODES.items()}
     lines += [f"| `{code}` | {exit_code} | {what} |" for code, (exit_code, what) in sorted(rows.items())]
     return "\n".join(lines) + "\n"
+
+
+def benchmarks() -> str:
+    """Return the page of every measurement that is committed."""
+    lines = [
+        NOTE, "# Benchmarks\n",
+        "Each figure was written by its script (`make bench-NAME`) on the machine that ran it: 2 cores of an Intel",
+        "Xeon, Linux. Absolute times vary between machines. *must* and *aim* are bounds that we set ourselves; a row",
+        "over its bound is shown all the same. No peers are measured yet: that comes with the inference server's own",
+        "part.\n",
+    ]  # fmt: skip
+    for path in sorted((ROOT / "benchmarks" / "results").glob("*.json")):
+        rows = json.loads(path.read_text("utf-8"))
+        lines += [
+            f"## {path.stem} (`make bench-{_target(path.stem)}`)\n",
+            "| work | ours | must | aim | |",
+            "|---|---|---|---|---|",
+        ]
+        lines += [_measured(row) for row in rows]
+        lines += ["", "Versions: " + ", ".join(f"{k} {v}" for k, v in rows[0]["versions"].items()) + ".\n"]
+    return "\n".join(lines)
+
+
+def _target(result: str) -> str:
+    """Return the make target that writes a result."""
+    return {"drift_window": "drift"}.get(result, result).replace("_", "-")
+
+
+def _measured(row: Mapping[str, Any]) -> str:
+    within = (
+        row["must"] is None or (row["ours"] >= row["must"]) == row["higher_is_better"] or row["ours"] == row["must"]
+    )
+    bounds = [f"{row[name]:g} {row['unit']}" if row[name] is not None else "" for name in ("must", "aim")]
+    return f"| {row['work']} | {row['ours']:g} {row['unit']} | {bounds[0]} | {bounds[1]} | {'' if within else 'over'} |"
 
 
 def error_classes() -> list[type[MainspringError]]:
@@ -167,6 +202,7 @@ def _first(text: str | None) -> str:
 
 
 PAGES: Mapping[str, Callable[[], str]] = {
+    "benchmarks.md": benchmarks,
     "errors.md": errors,
     "project-file.md": project_file,
     "commands.md": commands,

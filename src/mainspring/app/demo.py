@@ -59,7 +59,7 @@ def run_demo(folder: Path, say: Say, *, names: tuple[str, ...] = POLICIES, perio
     """Run the loop in `folder` (made if need be). Running it again goes on where it stopped and replays anew."""
     stages = Stages(say=say)
     with stages.stage("data", "flights, weather and planes of 2013 as Parquet"):
-        workspace = _project(folder)
+        workspace = make_project(folder)
     with step_worker(workspace) as worker:
         worker.start()
         with stages.stage("snapshot", "every source, judged and stored by digest"):
@@ -78,7 +78,7 @@ def run_demo(folder: Path, say: Say, *, names: tuple[str, ...] = POLICIES, perio
     return Demo(summary=_summary(report | told, done, drilled, live, rows), report=report | told, folder=folder)
 
 
-def _project(folder: Path) -> Workspace:
+def make_project(folder: Path) -> Workspace:
     """Make the demo project, its data and its repository, unless they are there."""
     from mainspring.adapters.git.repository import init_repository
 
