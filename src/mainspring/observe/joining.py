@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from mainspring.observe.ports import SCORE, Coverage, ScoredBatch
-from mainspring.stats.columns import Columns, Floats
+from mainspring.stats.columns import Array, Columns, Floats
 
 Question = tuple[int, str]
 Known = dict[Question, tuple[float, int]]
@@ -34,6 +34,23 @@ def matured_rows(batches: Sequence[ScoredBatch], labels: Known) -> Columns:
         if np.isfinite(scores).any():
             table[SCORE + digest] = scores
     return table
+
+
+def stacked(parts: Sequence[Columns], start: int, end: int) -> Columns:
+    """Return what `matured_rows` gives for several batches at once, from its answers for each: rows in [start, end)."""
+    names = dict.fromkeys(name for part in parts for name in part)
+    lengths = [len(part["asked_at"]) for part in parts]
+    table = {
+        name: np.concatenate([_part(part, name, n) for part, n in zip(parts, lengths, strict=True)]) for name in names
+    }
+    rows = np.flatnonzero((table["asked_at"] >= start) & (table["asked_at"] < end))
+    order = rows[np.argsort(table["asked_at"][rows], kind="stable")]
+    ordered = {name: values[order] for name, values in table.items()}
+    return {n: v for n, v in ordered.items() if not n.startswith(SCORE) or np.isfinite(v).any()}
+
+
+def _part(part: Columns, name: str, rows: int) -> Array:
+    return part[name] if name in part else np.full(rows, np.nan)
 
 
 def count_coverage(batches: Iterable[ScoredBatch], labels: Known, start: int, end: int) -> Coverage:

@@ -8,13 +8,16 @@ damages the first must not touch the second.
 from collections.abc import Sequence
 from pathlib import Path
 
-from mainspring.adapters.sqlite.observations_labels import LabelsFile
+from mainspring.adapters.sqlite.observations_labels import MAX_DAYS, Day, LabelsFile
 from mainspring.adapters.sqlite.observations_scores import ScoresFile
 from mainspring.kernel.records import Label
-from mainspring.observe.joining import count_coverage, matured_rows
+from mainspring.kernel.times import DAY
+from mainspring.observe.joining import count_coverage, matured_rows, stacked
 from mainspring.observe.ports import Coverage, Position, ScoredBatch
 from mainspring.observe.profiles import TickProfile
 from mainspring.stats.columns import Columns
+
+_PARTS = 256
 
 
 class Observations:
@@ -23,6 +26,7 @@ class Observations:
     def __init__(self, folder: Path) -> None:
         self._scores = ScoresFile(folder / "scores.db")
         self._labels = LabelsFile(folder / "labels.db")
+        self._joined: dict[Position, tuple[tuple[Day, ...], Columns]] = {}
 
     def __enter__(self) -> "Observations":
         return self
@@ -56,8 +60,27 @@ class Observations:
         return self._labels.known_between(after, until)
 
     def matured(self, start: int, end: int, as_of: int) -> Columns:
-        """Return answered rows whose winning label is known by `as_of`."""
-        return matured_rows(self._scores.between(start, end), self._labels.winners(start, end, as_of))
+        """Return answered rows whose winning label is known by `as_of`; settled batches are joined once."""
+        batches = self._scores.between(start, end)
+        if not batches or end - start > MAX_DAYS * DAY // 2:
+            return matured_rows(batches, self._labels.winners(start, end, as_of))
+        return stacked([self._part(batch, as_of) for batch in batches], start, end)
+
+    def _part(self, batch: ScoredBatch, as_of: int) -> Columns:
+        """Return one batch joined with its labels; kept as long as the labels of its days are the same."""
+        first, last = int(batch.asked_at.min()), int(batch.asked_at.max())
+        days = self._labels.days(first, last + 1) if last - first < MAX_DAYS * DAY // 2 else ()
+        if not days or any(as_of < day.latest for day in days):
+            return matured_rows([batch], self._labels.winners(first, last + 1, as_of))
+        kept = self._joined.get(batch.position)
+        if kept is None or len(kept[0]) != len(days) or any(a is not b for a, b in zip(kept[0], days, strict=True)):
+            while len(self._joined) >= _PARTS:
+                del self._joined[min(self._joined)]
+            kept = self._joined[batch.position] = (
+                days,
+                matured_rows([batch], self._labels.winners(first, last + 1, as_of)),
+            )
+        return kept[1]
 
     def coverage(self, start: int, end: int, as_of: int) -> Coverage:
         """Count rows and labels."""

@@ -30,7 +30,7 @@ _EVER = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
-class _Day:
+class Day:
     """A day's winners and the latest `known_at` of any of its labels."""
 
     winners: Known
@@ -42,7 +42,7 @@ class LabelsFile:
 
     def __init__(self, path: Path) -> None:
         self.database = connect(path, TABLES, "FULL")
-        self._days: dict[int, _Day] = {}
+        self._days: dict[int, Day] = {}
         self._version = 0
 
     def add(self, labels: Sequence[Label]) -> int:
@@ -71,6 +71,11 @@ class LabelsFile:
         )
         return int(found.fetchone()[0])
 
+    def days(self, start: int, end: int) -> tuple[Day, ...]:
+        """Return the kept winners of every day that [start, end) touches; the same objects until a label changes."""
+        self._forget_if_stale()
+        return tuple(self._day(day) for day in range(start // DAY, (end - 1) // DAY + 1))
+
     def winners(self, start: int, end: int, as_of: int) -> Known:
         """Return the winning label known by `as_of` of every question with start <= asked_at < end."""
         days = range(start // DAY, (end - 1) // DAY + 1)
@@ -89,12 +94,12 @@ class LabelsFile:
                 found.update((asked, label) for asked, label in kept.winners.items() if low <= asked[0] < high)
         return found
 
-    def _day(self, day: int) -> _Day:
+    def _day(self, day: int) -> Day:
         if day not in self._days:
             winners = self._read(day * DAY, (day + 1) * DAY, _EVER)
             while len(self._days) >= MAX_DAYS:
                 del self._days[min(self._days)]
-            self._days[day] = _Day(winners, max((known for _, known in winners.values()), default=0))
+            self._days[day] = Day(winners, max((known for _, known in winners.values()), default=0))
         return self._days[day]
 
     def _forget_if_stale(self) -> None:

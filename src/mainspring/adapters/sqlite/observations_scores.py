@@ -25,12 +25,15 @@ create table if not exists profiles (
 ) without rowid
 """
 
+_KEPT = 256
+
 
 class ScoresFile:
     """Batches and profiles in one SQLite file; `synchronous=NORMAL`, for the log can make it again."""
 
     def __init__(self, path: Path) -> None:
         self.database = connect(path, TABLES, "NORMAL")
+        self._parsed: dict[Position, ScoredBatch] = {}
 
     def add(self, batch: ScoredBatch) -> bool:
         """Insert a batch and add up its profiles in one transaction, unless its position is known."""
@@ -63,12 +66,23 @@ class ScoresFile:
 
     def between(self, start: int, end: int) -> list[ScoredBatch]:
         """Return the batches that have rows in [start, end), oldest first (rows outside included)."""
-        found = self.database.execute(
-            "select segment, place, keys, asked_at, digests, scores, served from batches"
-            " where first < ? and last >= ? order by segment, place",
-            (end, start),
-        )
-        return [_batch(row) for row in found]
+        within = "from batches where first < ? and last >= ? order by segment, place"
+        places = self.database.execute(f"select segment, place {within}", (end, start)).fetchall()
+        return [self._at(segment, place) for segment, place in places]
+
+    def _at(self, segment: str, place: int) -> ScoredBatch:
+        """Return one batch; it never changes, so the last ones read are kept."""
+        known = self._parsed.get((segment, place))
+        if known is None:
+            columns = "segment, place, keys, asked_at, digests, scores, served"
+            row = self.database.execute(
+                f"select {columns} from batches where segment = ? and place = ?",  # noqa: S608 - constant
+                (segment, place),
+            ).fetchone()
+            while len(self._parsed) >= _KEPT:
+                del self._parsed[min(self._parsed)]
+            known = self._parsed[segment, place] = _batch(row)
+        return known
 
     def _insert(self, batch: ScoredBatch) -> None:
         at = np.asarray(batch.asked_at, "<i8")
