@@ -103,4 +103,6 @@ def test_a_step_process_sees_no_secret(tmp_path: Path, monkeypatch: pytest.Monke
         seen = worker.run("a", "r").inputs
     assert "secret" not in json.dumps(dict(seen))
     assert seen["OMP_WAIT_POLICY"] == "PASSIVE"
-    assert scrubbed({"OMP_WAIT_POLICY": "ACTIVE", "TOKEN": "x"}) == {"OMP_WAIT_POLICY": "ACTIVE"}
+    chosen = {"OMP_WAIT_POLICY": "ACTIVE", "OMP_NUM_THREADS": "4"}
+    assert scrubbed({**chosen, "TOKEN": "x"}) == chosen
+    assert seen["OMP_NUM_THREADS"] == "1"

