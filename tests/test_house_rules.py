@@ -21,7 +21,7 @@ MAX_LINES = 300
 MAX_PACKAGE_LINES = 30_000
 _ADDRESS = re.compile(rb"(?:https?|ssh|git|ftp)://[^\s\"'<>)]+")
 _INDEX = re.compile(rb"pypi|simple/?$|artifactory|nexus|index-url|find-links")
-_MACHINE = re.compile(rb"/(?:root|home)/[a-z.]|/work/|/tmp/[a-z]+/[a-z]")
+_MACHINE = re.compile(rb"/(?:root|home)/[a-z.]|/tmp/[a-z]+/[a-z]")
 _MOCKS = re.compile(r"unittest\.mock|\bMagicMock\b|\bmocker\b|\bMock\(|from mock ")
 
 

@@ -123,5 +123,18 @@ def test_the_loop_runs_once_from_snapshot_to_lineage(project: Path, request: pyt
     assert mainspring(project, "audit", "verify")["whole"]
 
 
+@pytest.mark.xdist_group("skeleton")
+def test_a_feature_that_would_leak_is_refused_with_its_line(project: Path, tmp_path: Path) -> None:
+    shutil.copytree(project, tmp_path / "leaky", ignore=shutil.ignore_patterns(".mainspring", ".git"))
+    source = tmp_path / "leaky" / "mainspring.yaml"
+    text = source.read_text("utf-8").replace("distance, scheduled_minutes]", "distance, departure_delay]", 1)
+    source.write_text(text, "utf-8")
+    found = mainspring(tmp_path / "leaky", "check", code=2)
+    (mistake,) = found["mistakes"]
+    assert mistake["code"] == "feature.leak"
+    line = text.splitlines()[mistake["line"] - 1]
+    assert "departure_delay" in line
+
+
 def curl_flush(url: str) -> None:
     curl(url, "/admin/flush", {})

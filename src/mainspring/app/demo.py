@@ -16,7 +16,7 @@ import numpy as np
 from mainspring.app import drill
 from mainspring.app.comparison import POLICIES, Replays, Rig, drill_report, replay_policies, report_of
 from mainspring.app.observing import label_ports, lineage_ports, open_observations
-from mainspring.app.releases import promote_version
+from mainspring.app.releases import promote_version, show_aliases
 from mainspring.app.replaying import Period, PolicyReplay, open_stream
 from mainspring.app.server_process import ServerProcess
 from mainspring.app.stages import Say, Stages
@@ -113,6 +113,7 @@ def _train_first(workspace: Workspace, period: Period, say: Say, worker: "KeptWo
 def _live(workspace: Workspace, first: TrainResult, stream: Stream, period: Period, say: Say) -> Live:
     """Release the first model, ask it, label what it said, and walk one answer back to the sources."""
     moved = promote_version(workspace, first.version, at_once=True, reason="first model")
+    show_aliases(workspace, moved.release, say)
     rows = take(stream.asks_between(period.start, period.end), np.arange(_ROWS))
     keys = rows["key"].tolist()
     with ServerProcess(workspace.paths.root, workspace.settings.name) as server:

@@ -1,7 +1,10 @@
 """Wiring of deliver: moving versions through an environment, and proving the record whole."""
 
+from collections.abc import Callable
+
 from mainspring.app.workspace import Workspace
-from mainspring.deliver.release import Plan, plan_of
+from mainspring.deliver.release import Plan, Release, plan_of
+from mainspring.develop.errors import MirrorFailed
 from mainspring.flows.audit import AuditPorts, AuditReport, verify
 from mainspring.flows.release import Move, Moved, ReleasePorts, promote, rollback
 
@@ -26,6 +29,21 @@ def promote_version(workspace: Workspace, which: int | str, *, at_once: bool, re
     """Begin a version's canary by the project's plan, or let it answer everything at once."""
     ports = release_ports(workspace)
     return promote(move(workspace, reason), which, ports, plan=rollout(workspace), mode=None if at_once else "canary")
+
+
+def show_aliases(workspace: Workspace, release: Release, say: Callable[[str], None] = lambda _: None) -> None:
+    """Point the tracking server's aliases at what serves. A mirror: a failure is told and changes nothing."""
+    from mainspring.adapters.mlflow.mirror import MlflowMirror, tracking_uri
+
+    mirror = MlflowMirror(tracking_uri(workspace.paths.state), workspace.paths.state / "mlartifacts")
+    named = {"champion": release.champion.version}
+    if release.challenger is not None:
+        named["challenger"] = release.challenger.version
+    try:
+        for alias, version in named.items():
+            mirror.set_alias(release.model, alias, version)
+    except MirrorFailed as error:
+        say(f"warning: {error.what}")
 
 
 def roll_back(workspace: Workspace, reason: str) -> Moved:

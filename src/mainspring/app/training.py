@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mainspring import __version__
+from mainspring.app.checking import check_against_snapshot
 from mainspring.app.workspace import Workspace
 from mainspring.data import snapshots, views
 from mainspring.develop.plan import Explanation
@@ -142,6 +143,7 @@ def _mirror(workspace: Workspace) -> RunMirror:
 
 def asked_run(trainer: Trainer, workspace: Workspace, *, at: int, settings: Sequence[str], reason: str) -> Run:
     """Return the run that a user asks for: `at` 0 means the end of the data; settings are `name=value`."""
+    check_against_snapshot(workspace)
     release, _ = workspace.releases.read(workspace.environment)
     moment = at or end_of_data(workspace)
     return trainer.run_of(

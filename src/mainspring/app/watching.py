@@ -4,8 +4,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mainspring.app.observing import label_ports, open_observations, watch_plan, watch_ports
+from mainspring.app.releases import show_aliases
 from mainspring.app.training import Trainer
 from mainspring.app.workspace import Workspace
+from mainspring.deliver.rollout import Action
 from mainspring.flows.labels import Labelled, add_labels, read_label_file
 from mainspring.flows.memory import remember
 from mainspring.flows.status import Status
@@ -23,7 +25,10 @@ def watch_once(workspace: Workspace, *, progress: Say = lambda _: None) -> Looke
     with Trainer(workspace, progress=progress) as trainer, open_observations(workspace) as observations:
         memory = remember(workspace.ledger, workspace.environment)
         ports = watch_ports(workspace, trainer, observations)
-        return look(watch_plan(workspace), memory, ports, now=workspace.clock.now())
+        looked = look(watch_plan(workspace), memory, ports, now=workspace.clock.now())
+    if looked.release is not None and looked.rollout is not None and looked.rollout.action is not Action.HOLD:
+        show_aliases(workspace, looked.release, progress)
+    return looked
 
 
 def watch_forever(workspace: Workspace, tell: Tell, *, progress: Say = lambda _: None) -> None:

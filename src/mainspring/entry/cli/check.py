@@ -11,6 +11,7 @@ from mainspring.entry.cli.options import here, json_option
 @json_option
 def check(*, file_only: bool, as_json: bool) -> None:
     """Check the project file, its code and its data; name every mistake with its line."""
+    from mainspring.app.checking import check_features
     from mainspring.project.load import load
     from mainspring.project.mistakes import InvalidProject
     from mainspring.project.presence import check_presence
@@ -19,6 +20,7 @@ def check(*, file_only: bool, as_json: bool) -> None:
         project = load(here())
         if not file_only:
             check_presence(project)
+            check_features(project)
     except InvalidProject as error:
         if as_json:
             present.emit({"ok": False, "file": error.file, "mistakes": error.to_json()})

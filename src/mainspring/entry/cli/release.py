@@ -23,12 +23,14 @@ def promote(version: str, at_once: bool, environment: str, reason: str, as_json:
     The first version of an environment answers everything; a later one begins a canary by the project's plan. A
     version whose gate did not pass is refused (exit 3).
     """
-    from mainspring.app.releases import promote_version
+    from mainspring.app.releases import promote_version, show_aliases
     from mainspring.app.workspace import open_workspace
 
     workspace = open_workspace(here(), environment=environment)
     which = int(version) if version.isdecimal() and len(version) <= _DIGITS else version
-    _show(promote_version(workspace, which, at_once=at_once, reason=reason), environment, as_json)
+    moved = promote_version(workspace, which, at_once=at_once, reason=reason)
+    show_aliases(workspace, moved.release, present.progress)
+    _show(moved, environment, as_json)
 
 
 @click.command()
@@ -37,11 +39,13 @@ def promote(version: str, at_once: bool, environment: str, reason: str, as_json:
 @json_option
 def rollback(environment: str, reason: str, as_json: bool) -> None:
     """Go back to the last healthy release: out of a canary, or to the champion before this one."""
-    from mainspring.app.releases import roll_back
+    from mainspring.app.releases import roll_back, show_aliases
     from mainspring.app.workspace import open_workspace
 
     workspace = open_workspace(here(), environment=environment)
-    _show(roll_back(workspace, reason), environment, as_json)
+    moved = roll_back(workspace, reason)
+    show_aliases(workspace, moved.release, present.progress)
+    _show(moved, environment, as_json)
 
 
 @click.command()
