@@ -7,7 +7,7 @@ writers. What is stored can be made again from a snapshot, so a commit does not 
 import json
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -100,10 +100,8 @@ class OnlineStore:
             self._transact(f"DELETE FROM {table} WHERE at < ({later})", [(before,)])  # noqa: S608 - a number only
 
     def _create(self, view: str, kinds: dict[str, str]) -> tuple[int, dict[str, str]]:
-        try:
+        with suppress(NotFound):
             return self._known(view)
-        except NotFound:
-            pass
         named = [(view, json.dumps(kinds), NEVER)]
         self._transact("INSERT OR IGNORE INTO views (name, columns, watermark) VALUES (?, ?, ?)", named)
         number, stored = self._known(view)
