@@ -14,9 +14,20 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import duckdb
+import numpy as np
 import pytest
 
+from mainspring.adapters.duckdb.training_sets import TrainingSets
+from mainspring.adapters.sqlite.online import OnlineStore
+from mainspring.app.features import materialise_features
+from mainspring.app.training import take_snapshot
+from mainspring.app.workspace import open_workspace
+from mainspring.data.snapshots import from_json
+from mainspring.flows.assemble import Assembler
+from mainspring.flows.snapshot import find_snapshot, table_paths
+from mainspring.kernel.times import parse_time
 from mainspring.project.new import create
+from mainspring.stats.columns import Array, is_null, take
 
 ROWS = 10_000
 AT = "2013-01-12T00:00:00Z"
@@ -91,6 +102,7 @@ def test_the_loop_runs_once_from_snapshot_to_lineage(project: Path, request: pyt
     assert (taken["new"], taken["rows"]["flights"]) == (True, ROWS)
     trained = mainspring(project, "train", "--at", AT)
     assert (trained["passed"], trained["version"]) == (True, 1)
+    assert mainspring(project, "gate", "1")["passed"]
     released = mainspring(project, "promote", "1", "--env", "local")
     assert released["champion"] == {"version": 1, "digest": trained["digest"]}
 
@@ -121,6 +133,30 @@ def test_the_loop_runs_once_from_snapshot_to_lineage(project: Path, request: pyt
     assert links[2]["id"] == trained["digest"]
     assert links[5]["id"] == taken["digest"]
     assert mainspring(project, "audit", "verify")["whole"]
+
+
+@pytest.mark.xdist_group("skeleton")
+def test_a_thousand_flights_asked_by_key_have_the_features_that_training_saw(project: Path) -> None:
+    """The skew test: the server's assembly from the online store against the point-in-time SQL; 0 differences."""
+    workspace = open_workspace(project)
+    take_snapshot(workspace)
+    materialise_features(workspace)
+    definitions = workspace.settings.definitions
+    document = json.loads(workspace.store.get(str(find_snapshot(workspace.ledger).body["digest"])))
+    sets = TrainingSets(table_paths(from_json(document), workspace.store))
+    asks = sets.asks(definitions, parse_time("2013-01-08"), parse_time("2013-01-12"))
+    asks = take(asks, np.linspace(0, len(asks["key"]) - 1, 1_000).astype(np.int64))
+    trained = sets.build(definitions, asks)
+    assembler = Assembler(definitions, OnlineStore(workspace.paths.state / "online.db"))
+    served = assembler(asks["key"].tolist(), asks["at"].tolist(), {})
+    assert list(served) == list(definitions.feature_names())
+    wrong = {name: int(_different(served[name], trained[name]).sum()) for name in served}
+    assert wrong == dict.fromkeys(served, 0)
+
+
+def _different(a: Array, b: Array) -> Array:
+    both_null = is_null(a) & is_null(b)
+    return np.asarray((a != b) & ~both_null)
 
 
 @pytest.mark.xdist_group("skeleton")

@@ -26,6 +26,11 @@ def known_keys(workspace: Workspace) -> list[KeyInfo]:
     return Keys(workspace.paths.state, workspace.paths.root).list()
 
 
+def create_key(workspace: Workspace) -> str:
+    """Make a new signing key and return its id."""
+    return Keys(workspace.paths.state, workspace.paths.root).create()
+
+
 def trust_key(workspace: Workspace, environment: str, pem: bytes) -> str:
     """Let a public key vouch for models in an environment; return its id."""
     return Keys(workspace.paths.state, workspace.paths.root).trust(environment, pem)

@@ -1,5 +1,6 @@
 """Wiring of deliver: moving versions through an environment, and proving the record whole."""
 
+import os
 from collections.abc import Callable
 
 from mainspring.app.workspace import Workspace
@@ -33,8 +34,10 @@ def promote_version(workspace: Workspace, which: int | str, *, at_once: bool, re
 
 def show_aliases(workspace: Workspace, release: Release, say: Callable[[str], None] = lambda _: None) -> None:
     """Point the tracking server's aliases at what serves. A mirror: a failure is told and changes nothing."""
-    from mainspring.adapters.mlflow.mirror import MlflowMirror, tracking_uri
+    from mainspring.adapters.mlflow.mirror import URI_VARIABLE, MlflowMirror, tracking_uri
 
+    if not os.environ.get(URI_VARIABLE) and not (workspace.paths.state / "mlflow.db").exists():
+        return
     mirror = MlflowMirror(tracking_uri(workspace.paths.state), workspace.paths.state / "mlartifacts")
     named = {"champion": release.champion.version}
     if release.challenger is not None:

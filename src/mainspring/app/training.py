@@ -7,20 +7,22 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mainspring import __version__
 from mainspring.app.checking import check_against_snapshot
 from mainspring.app.workspace import Workspace
 from mainspring.data import snapshots, views
+from mainspring.deliver.ports import GATE
 from mainspring.develop.plan import Explanation
 from mainspring.develop.ports import Progress, RunMirror, StepRunner
-from mainspring.develop.runs import Run, TrainingPlan
+from mainspring.develop.runs import Run, TrainingPlan, read_run
 from mainspring.flows.snapshot import SnapshotPorts, SnapshotTaken, find_snapshot, take
-from mainspring.flows.steps.register_model import RegisterPorts
+from mainspring.flows.steps.mirroring import mirrored
+from mainspring.flows.steps.register_model import EVIDENCE, RUN, RegisterPorts
 from mainspring.flows.train import TrainPorts, TrainResult, explain_training, train
 from mainspring.kernel.digests import digest_file, digest_of
-from mainspring.kernel.errors import InvalidValue
+from mainspring.kernel.errors import InvalidValue, NotFound
 from mainspring.kernel.times import from_us
 
 if TYPE_CHECKING:
@@ -133,6 +135,25 @@ def code_digest(project: Path) -> str:
     }
     python = f"{sys.version_info.major}.{sys.version_info.minor}"
     return digest_of({"files": files, "python": python, "mainspring": __version__})
+
+
+def verdict_on(workspace: Workspace, version: int) -> dict[str, Any]:
+    """Return {"passed", "reasons"} as attested beside a version; `NotFound` if it was never judged."""
+    raw = workspace.models.evidence(workspace.versions.get(workspace.settings.name, version), GATE)
+    if raw is None:
+        raise NotFound(f"version {version} was not judged", fix="train again: mainspring train")
+    return dict(json.loads(raw))
+
+
+def sync_tracking(workspace: Workspace) -> int:
+    """Show every version in the tracking server again, from the evidence beside it; return how many."""
+    mirror, shown = _mirror(workspace), 0
+    for version, digest in workspace.versions.list(workspace.settings.name):
+        evidence, gate, run = (workspace.models.evidence(digest, name) for name in (EVIDENCE, GATE, RUN))
+        if evidence is not None and gate is not None and run is not None:
+            mirror.record(mirrored(read_run(json.loads(run)), digest, version, evidence, gate))
+            shown += 1
+    return shown
 
 
 def _mirror(workspace: Workspace) -> RunMirror:

@@ -4,11 +4,13 @@
 hold. A chain alone cannot show that its end was cut off: release commits carry `Mainspring-Ledger: <seq>:<hash>`.
 """
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, is_dataclass, replace
 from typing import Any, Protocol
 
 from mainspring.kernel.digests import canonical_json, digest_bytes
+from mainspring.kernel.errors import InvalidValue
 
 GENESIS = "sha256:" + "0" * 64
 SCHEMA = 1
@@ -66,6 +68,29 @@ class Ledger(Protocol):
 
     def head(self) -> tuple[int, str]:
         """Return (sequence number, hash) of the last event; (0, GENESIS) when empty."""
+
+
+def plain_draft(draft: Draft) -> Draft:
+    """Return the draft as it will be read back: plain JSON body, texts that every database can hold."""
+    for name in ("kind", "subject", "actor", "run"):
+        if "\x00" in getattr(draft, name):
+            raise InvalidValue(f"the {name} of an event holds a NUL character", fix="remove it")
+    try:
+        body = json.loads(json.dumps(draft.body, allow_nan=False, default=_plain))
+        json.dumps(body, ensure_ascii=False).encode("utf-8")
+    except (ValueError, TypeError) as error:
+        raise InvalidValue(
+            f"an event's body is not plain JSON: {error}", fix="use texts, numbers, lists, null"
+        ) from error
+    return replace(draft, cause=tuple(draft.cause), body=body)
+
+
+def _plain(value: object) -> Any:  # noqa: ANN401 - JSON is any of these
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"{type(value).__name__} has no JSON form")
 
 
 def seal(draft: Draft, *, seq: int, at: int, prev: str) -> Event:

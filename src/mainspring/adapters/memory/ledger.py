@@ -1,13 +1,10 @@
 """The ledger as a list."""
 
-import json
 import threading
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, is_dataclass, replace
-from typing import Any
+from collections.abc import Sequence
 
-from mainspring.kernel.errors import Conflict, InvalidValue
-from mainspring.kernel.events import GENESIS, Draft, Event, seal
+from mainspring.kernel.errors import Conflict
+from mainspring.kernel.events import GENESIS, Draft, Event, plain_draft, seal
 
 
 class Ledger:
@@ -27,7 +24,7 @@ class Ledger:
                 )
             events: list[Event] = []
             for draft in drafts:
-                events.append(seal(_plain_draft(draft), seq=seq + 1, at=at, prev=prev))
+                events.append(seal(plain_draft(draft), seq=seq + 1, at=at, prev=prev))
                 seq, prev = events[-1].seq, events[-1].hash
             self._events.extend(events)
             return events
@@ -48,24 +45,3 @@ class Ledger:
 
 def _is_kind(found: str, wanted: str) -> bool:
     return found.startswith(wanted[:-1]) if wanted.endswith(".*") else wanted in ("", found)
-
-
-def _plain_draft(draft: Draft) -> Draft:
-    if any("\x00" in text for text in (draft.kind, draft.subject, draft.actor, draft.run)):
-        raise InvalidValue("an event holds a NUL character", fix="remove it")
-    try:
-        body = json.loads(json.dumps(draft.body, allow_nan=False, default=_plain))
-        json.dumps(body, ensure_ascii=False).encode("utf-8")
-    except (ValueError, TypeError) as error:
-        raise InvalidValue(
-            f"an event's body is not plain JSON: {error}", fix="use texts, numbers, lists, null"
-        ) from error
-    return replace(draft, cause=tuple(draft.cause), body=body)
-
-
-def _plain(value: object) -> Any:  # noqa: ANN401 - JSON is any of these
-    if is_dataclass(value) and not isinstance(value, type):
-        return asdict(value)
-    if isinstance(value, Mapping):
-        return dict(value)
-    raise TypeError(f"{type(value).__name__} has no JSON form")

@@ -3,8 +3,7 @@
 import json
 import threading
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, is_dataclass, replace
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Row, func, insert, select
@@ -12,8 +11,8 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.exc import IntegrityError
 
 from mainspring.adapters.sql.database import BUSY_S, StoreBusy, events_table, open_database, reading, writing
-from mainspring.kernel.errors import Conflict, InvalidValue
-from mainspring.kernel.events import GENESIS, Draft, Event, seal
+from mainspring.kernel.errors import Conflict
+from mainspring.kernel.events import GENESIS, Draft, Event, plain_draft, seal
 from mainspring.kernel.failpoints import hit
 
 _FIELDS = ("kind", "subject", "actor", "run")
@@ -69,29 +68,6 @@ class Ledger:
     def close(self) -> None:
         """Give the connections back. A later call opens new ones."""
         self._engine.dispose()
-
-
-def plain_draft(draft: Draft) -> Draft:
-    """Return the draft as it will be read back: plain JSON body, texts that every database can hold."""
-    for name in _FIELDS:
-        if "\x00" in getattr(draft, name):
-            raise InvalidValue(f"the {name} of an event holds a NUL character", fix="remove it")
-    try:
-        body = json.loads(json.dumps(draft.body, allow_nan=False, default=_plain))
-        json.dumps(body, ensure_ascii=False).encode("utf-8")
-    except (ValueError, TypeError) as error:
-        raise InvalidValue(
-            f"an event's body is not plain JSON: {error}", fix="use texts, numbers, lists, null"
-        ) from error
-    return replace(draft, cause=tuple(draft.cause), body=body)
-
-
-def _plain(value: object) -> Any:  # noqa: ANN401 - JSON is any of these
-    if is_dataclass(value) and not isinstance(value, type):
-        return asdict(value)
-    if isinstance(value, Mapping):
-        return dict(value)
-    raise TypeError(f"{type(value).__name__} has no JSON form")
 
 
 def _append(connection: Connection, drafts: Sequence[Draft], at: int, expected: int | None) -> list[Event]:

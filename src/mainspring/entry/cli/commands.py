@@ -20,6 +20,8 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "snapshot": ("mainspring.entry.cli.pipeline:snapshot", "Take a snapshot of every source."),
     "train": ("mainspring.entry.cli.pipeline:train", "Train a candidate and judge it."),
     "check": ("mainspring.entry.cli.check:check", "Check the project file, its code and its data."),
+    "gate": ("mainspring.entry.cli.pipeline:gate", "Show the verdict of the gates on a version."),
+    "tracking": ("mainspring.entry.cli.pipeline:tracking", "Show runs in MLflow."),
     "init": ("mainspring.entry.cli.init:init", "Write a new project from a template."),
     "schema": ("mainspring.entry.cli.schema:schema", "Print the JSON schema of the project file."),
     "step": ("mainspring.entry.cli.step:step", "Run one step of a run as a process."),

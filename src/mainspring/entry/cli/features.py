@@ -76,6 +76,15 @@ def keys() -> None:
     """List keys; let a key vouch for models in an environment."""
 
 
+@keys.command()
+def create() -> None:
+    """Make a new signing key for this machine; the old one is kept aside. Models signed before need the old trust."""
+    from mainspring.app.features import create_key
+    from mainspring.app.workspace import open_workspace
+
+    present.say(f"this machine signs with {create_key(open_workspace(here()))} now")
+
+
 @keys.command("list")
 @json_option
 def list_keys(as_json: bool) -> None:

@@ -55,6 +55,43 @@ def train(settings: tuple[str, ...], at: str, explain: bool, run_id: str, reason
         return _trained(trainer.train(run), as_json)
 
 
+@click.command()
+@click.argument("version", type=int)
+@json_option
+def gate(version: int, as_json: bool) -> int:
+    """Show the verdict of the gates on VERSION, with every reason (exit 3 if it was refused)."""
+    from mainspring.app.training import verdict_on
+    from mainspring.app.workspace import open_workspace
+
+    found = verdict_on(open_workspace(here()), version)
+    if as_json:
+        present.emit({"version": version, **found})
+    else:
+        present.say(f"version {version}: {'passed' if found['passed'] else 'REFUSED'}")
+        rows = [(r["gate"], "passed" if r["passed"] else "REFUSED", r["what"]) for r in found["reasons"]]
+        present.table(("gate", "verdict", "why"), rows)
+    return 0 if found["passed"] else _REFUSED
+
+
+@click.group()
+def tracking() -> None:
+    """Show runs in MLflow: the embedded database, or the server that MLFLOW_TRACKING_URI names."""
+
+
+@tracking.command()
+@json_option
+def sync(as_json: bool) -> None:
+    """Make the mirror again from the evidence beside every version; repeating it changes nothing."""
+    from mainspring.app.training import sync_tracking
+    from mainspring.app.workspace import open_workspace
+
+    count = sync_tracking(open_workspace(here()))
+    if as_json:
+        present.emit({"versions": count})
+    else:
+        present.say(f"{count} versions shown in MLflow")
+
+
 def _explained(steps: "list[Explanation]", as_json: bool) -> int:
     if as_json:
         found = [

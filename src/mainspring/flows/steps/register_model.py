@@ -7,15 +7,12 @@ training anywhere gives the same digest. Every act may be repeated and changes n
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from mainspring.deliver.ports import GATE, SIGNATURE, Keys, ModelStore
+from mainspring.deliver.ports import GATE, Keys, ModelStore
+from mainspring.deliver.registry import keep_signed
 from mainspring.develop.runs import Run
 from mainspring.flows.steps.train_model import CONTRACT_FILE, MODEL_FILE, PROFILE_FILE
 from mainspring.kernel.digests import canonical_json
-from mainspring.kernel.errors import Damaged
-from mainspring.kernel.failpoints import hit
 from mainspring.kernel.stores import Store
-from mainspring.security.manifests import manifest_of
-from mainspring.security.signing import sign
 
 EVIDENCE, RUN = "evidence", "run"
 NAMES = {"model": MODEL_FILE, "contract": CONTRACT_FILE, "profile": PROFILE_FILE}
@@ -33,14 +30,7 @@ class RegisterPorts:
 def register_model(run: Run, files: Mapping[str, str], gate: bytes, ports: RegisterPorts) -> str:
     """Store, sign and attest; return the model's digest. gate: the verdict as JSON."""
     content = {name: ports.store.get(files[key]) for key, name in NAMES.items()}
-    digest = ports.models.add(content)
-    manifest = manifest_of(content)
-    if digest != manifest.digest:
-        raise Damaged(f"the model store calls {digest} what has another digest", fix="check the disk; train again")
-    if ports.models.evidence(digest, SIGNATURE) is None:
-        bundle = sign(manifest, ports.keys.signing_key(), run.model)
-        hit("model.sign")
-        ports.models.attest(digest, SIGNATURE, bundle)
+    digest, _ = keep_signed(run.model, content, ports.models, ports.keys)
     ports.models.attest(digest, EVIDENCE, ports.store.get(files["evidence"]))
     ports.models.attest(digest, RUN, canonical_json(run.to_json()))
     ports.models.attest(digest, GATE, gate)
