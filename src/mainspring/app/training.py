@@ -15,7 +15,7 @@ from mainspring.app.workspace import Workspace
 from mainspring.data import snapshots, views
 from mainspring.deliver.ports import GATE
 from mainspring.develop.plan import Explanation
-from mainspring.develop.ports import Progress, RunMirror, StepRunner
+from mainspring.develop.ports import Progress, StepRunner
 from mainspring.develop.runs import Run, TrainingPlan, read_run
 from mainspring.flows.snapshot import SnapshotPorts, SnapshotTaken, find_snapshot, take
 from mainspring.flows.steps.mirroring import mirrored
@@ -26,6 +26,7 @@ from mainspring.kernel.errors import InvalidValue, NotFound
 from mainspring.kernel.times import from_us
 
 if TYPE_CHECKING:
+    from mainspring.adapters.mlflow.mirror import MlflowMirror
     from mainspring.adapters.process.worker import KeptWorker
 
 _CODE = ("*.py", "*.lock", "*.toml")
@@ -99,6 +100,8 @@ class Trainer:
 
     def train(self, run: Run, *, actor: str = "", cause: Sequence[int] = ()) -> TrainResult:
         """Train, judge and register one candidate."""
+        if self._mirror is not None:
+            self._mirror.warm()
         gates = self._workspace.settings.gates
         return train(run, gates, self._ports(), actor=actor or self._workspace.actor, cause=cause)
 
@@ -156,7 +159,7 @@ def sync_tracking(workspace: Workspace) -> int:
     return shown
 
 
-def _mirror(workspace: Workspace) -> RunMirror:
+def _mirror(workspace: Workspace) -> "MlflowMirror":
     from mainspring.adapters.mlflow.mirror import MlflowMirror, tracking_uri
 
     return MlflowMirror(tracking_uri(workspace.paths.state), workspace.paths.state / "mlartifacts")

@@ -6,8 +6,9 @@ and its telemetry is off.
 """
 
 import os
+import threading
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,13 @@ class MlflowMirror:
     def __init__(self, uri: str, artifacts: Path) -> None:
         self._uri, self._artifacts = uri, artifacts
         self._opened: Any = None
+        self._warming: threading.Thread | None = None
+
+    def warm(self) -> None:
+        """Import mlflow and open its store in the background: that takes seconds, and a training has them to spare."""
+        if self._warming is None and self._opened is None:
+            self._warming = threading.Thread(target=self._open_quietly, daemon=True)
+            self._warming.start()
 
     def record(self, mirrored: Mirrored) -> None:
         """Show a run and its model version; repeating changes nothing. Raises `MirrorFailed`."""
@@ -61,8 +69,17 @@ class MlflowMirror:
             count += 1
         return count
 
+    def _open_quietly(self) -> None:
+        with suppress(Exception):  # `record` meets the same trouble and tells it
+            self._connected().search_experiments(max_results=1)
+
     @property
     def _client(self) -> Any:  # noqa: ANN401 - mlflow has no types
+        if self._warming is not None:
+            self._warming.join()
+        return self._connected()
+
+    def _connected(self) -> Any:  # noqa: ANN401 - mlflow has no types
         if self._opened is None:
             for name, value in _SILENT.items():
                 os.environ.setdefault(name, value)
