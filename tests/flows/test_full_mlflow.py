@@ -45,6 +45,6 @@ def test_full_mlflow_opens_on_what_the_mirror_wrote(tmp_path: Path, monkeypatch:
     assert done.returncode == 0, done.stderr[-2000:]
     found = json.loads(done.stdout.strip().splitlines()[-1])
     assert found["digest"] == shown.digest
-    assert found["params"]["function"] == shown.params["function"]
+    assert found["params"] == dict(shown.params)
     assert found["metrics"] == pytest.approx(dict(shown.metrics))
     assert "evidence.json" in " ".join(found["artifacts"])
