@@ -1,7 +1,9 @@
 """Replay several policies over one stream and put what they scored into the report's shape."""
 
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from importlib.metadata import version as version_of
 from typing import TYPE_CHECKING, Any
@@ -53,7 +55,7 @@ def replay_policies(rig: Rig, names: Sequence[str], period: Period, extra: Seque
         raise NotFound(f"no policy is called {unknown[0]!r}", fix=f"use one of: {', '.join(POLICIES)}")
     wanted = [name for name in POLICIES if name in names or (name == "mainspring" and "scheduled_equal" in names)]
     scenarios = [_scenario(rig.workspace, name, period, 0) for name in wanted if name != "scheduled_equal"]
-    with ThreadPoolExecutor(max_workers=_AT_ONCE) as pool:
+    with _quick_turns(), ThreadPoolExecutor(max_workers=_AT_ONCE) as pool:
         waiting = {scenario.name: pool.submit(rig.run, scenario) for scenario in (*scenarios, *extra)}
         if "scheduled_equal" in wanted:
             trainings = _trainings(waiting["mainspring"].result().run.events, period)
@@ -61,6 +63,20 @@ def replay_policies(rig: Rig, names: Sequence[str], period: Period, extra: Seque
                 rig.run, _scenario(rig.workspace, "scheduled_equal", period, trainings)
             )
         return {name: waiting[name].result() for name in (*wanted, *(scenario.name for scenario in extra))}
+
+
+@contextmanager
+def _quick_turns() -> Iterator[None]:
+    """Let threads take turns ten times as often: each waits for servers and disks some ten times a tick.
+
+    With the usual 5 ms a thread that comes back from such a wait stands behind the other's whole turn.
+    """
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(before / 10)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)
 
 
 def _scenario(workspace: Workspace, name: str, period: Period, trainings: int) -> Scenario:

@@ -36,7 +36,6 @@ class Memory:
     windows: list[Signals] = field(default_factory=list)
     trainings: list[int] = field(default_factory=list)
     trial: Trial | None = None
-    declined: str = ""
 
     def begin(self, now: int) -> None:
         """Note the first look."""
