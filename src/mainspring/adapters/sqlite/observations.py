@@ -21,11 +21,14 @@ _PARTS = 256
 
 
 class Observations:
-    """All observation ports over `folder/scores.db` and `folder/labels.db`. Close it, or use it in a `with` block."""
+    """All observation ports over `folder/scores.db` and `folder/labels.db`. Close it, or use it in a `with` block.
 
-    def __init__(self, folder: Path) -> None:
-        self._scores = ScoresFile(folder / "scores.db")
-        self._labels = LabelsFile(folder / "labels.db")
+    durable: False for a replay, whose labels can be fed again: then a power cut may cost the files.
+    """
+
+    def __init__(self, folder: Path, *, durable: bool = True) -> None:
+        self._scores = ScoresFile(folder / "scores.db", durable=durable)
+        self._labels = LabelsFile(folder / "labels.db", durable=durable)
         self._joined: dict[Position, tuple[tuple[Day, ...], Columns]] = {}
 
     def __enter__(self) -> "Observations":

@@ -11,7 +11,7 @@ from mainspring.kernel.files import make_private
 
 SCHEMA = 1
 BUSY_S = 30.0
-Durability = Literal["FULL", "NORMAL"]
+Durability = Literal["FULL", "NORMAL", "OFF"]
 
 
 def connect(path: Path, tables: str, durability: Durability) -> sqlite3.Connection:

@@ -40,8 +40,8 @@ class Day:
 class LabelsFile:
     """Labels with `synchronous=FULL`: an accepted label survives a power cut."""
 
-    def __init__(self, path: Path) -> None:
-        self.database = connect(path, TABLES, "FULL")
+    def __init__(self, path: Path, *, durable: bool = True) -> None:
+        self.database = connect(path, TABLES, "FULL" if durable else "OFF")
         self._days: dict[int, Day] = {}
         self._version = 0
 

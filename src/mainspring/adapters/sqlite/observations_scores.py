@@ -31,8 +31,8 @@ _KEPT = 256
 class ScoresFile:
     """Batches and profiles in one SQLite file; `synchronous=NORMAL`, for the log can make it again."""
 
-    def __init__(self, path: Path) -> None:
-        self.database = connect(path, TABLES, "NORMAL")
+    def __init__(self, path: Path, *, durable: bool = True) -> None:
+        self.database = connect(path, TABLES, "NORMAL" if durable else "OFF")
         self._parsed: dict[Position, ScoredBatch] = {}
 
     def add(self, batch: ScoredBatch) -> bool:
