@@ -81,11 +81,16 @@ def tracking() -> None:
 @tracking.command()
 @json_option
 def sync(as_json: bool) -> None:
-    """Make the mirror again from the evidence beside every version; repeating it changes nothing."""
+    """Make the mirror again from the evidence beside every version; aliases point at what the release file says."""
+    from mainspring.app.releases import show_aliases
     from mainspring.app.training import sync_tracking
     from mainspring.app.workspace import open_workspace
 
-    count = sync_tracking(open_workspace(here()))
+    workspace = open_workspace(here())
+    count = sync_tracking(workspace)
+    release, _ = workspace.releases.read(workspace.environment)
+    if release is not None:
+        show_aliases(workspace, release, present.progress)
     if as_json:
         present.emit({"versions": count})
     else:

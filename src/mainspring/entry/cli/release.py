@@ -23,13 +23,12 @@ def promote(version: str, at_once: bool, environment: str, reason: str, as_json:
     The first version of an environment answers everything; a later one begins a canary by the project's plan. A
     version whose gate did not pass is refused (exit 3).
     """
-    from mainspring.app.releases import promote_version, show_aliases
+    from mainspring.app.releases import promote_version
     from mainspring.app.workspace import open_workspace
 
     workspace = open_workspace(here(), environment=environment)
     which = int(version) if version.isdecimal() and len(version) <= _DIGITS else version
     moved = promote_version(workspace, which, at_once=at_once, reason=reason)
-    show_aliases(workspace, moved.release, present.progress)
     _show(moved, environment, as_json)
 
 
@@ -39,12 +38,11 @@ def promote(version: str, at_once: bool, environment: str, reason: str, as_json:
 @json_option
 def rollback(environment: str, reason: str, as_json: bool) -> None:
     """Go back to the last healthy release: out of a canary, or to the champion before this one."""
-    from mainspring.app.releases import roll_back, show_aliases
+    from mainspring.app.releases import roll_back
     from mainspring.app.workspace import open_workspace
 
     workspace = open_workspace(here(), environment=environment)
     moved = roll_back(workspace, reason)
-    show_aliases(workspace, moved.release, present.progress)
     _show(moved, environment, as_json)
 
 
