@@ -8,6 +8,7 @@ import os
 import shutil
 import stat
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
 
@@ -45,7 +46,8 @@ class ModelStore:
             for name in sorted(files):
                 write_atomic(beside / "files" / name, files[name])
             hit("model.store")
-            _put(beside, place)
+            if not _named(beside, place) and not self._is_whole(place, files):
+                _repair(beside, place)
         finally:
             shutil.rmtree(beside, ignore_errors=True)
         return digest
@@ -111,22 +113,28 @@ class ModelStore:
             return False
 
 
-def _put(beside: Path, place: Path) -> None:
-    """Give the finished folder its name. A damaged one of that name is repaired, its evidence kept."""
+def _named(beside: Path, place: Path) -> bool:
+    """Give the finished folder its name; False if there is a folder of that name already."""
     try:
         beside.rename(place)
     except OSError:
         if not place.is_dir():
             raise
-        old = place.parent / f".{place.name}.{uuid4().hex[:8]}.old"
-        if (place / "files").exists():
-            (place / "files").rename(old)
-        try:
-            (beside / "files").rename(place / "files")
-        except OSError:
-            if not (place / "files").is_dir():
-                raise
-        shutil.rmtree(old, ignore_errors=True)
+        return False
+    return True
+
+
+def _repair(beside: Path, place: Path) -> None:
+    """Put whole files in place of damaged ones, and keep the evidence beside them. Another writer may do the same."""
+    old = place.parent / f".{place.name}.{uuid4().hex[:8]}.old"
+    with suppress(FileNotFoundError):
+        (place / "files").rename(old)
+    try:
+        (beside / "files").rename(place / "files")
+    except OSError:
+        if not (place / "files").is_dir():
+            raise
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def _read_folder(folder: Path, prefix: str = "", depth: int = 0) -> Iterator[tuple[str, bytes]]:
