@@ -4,7 +4,7 @@ import json
 import math
 import secrets
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ from mainspring.app.workspace import Workspace
 from mainspring.data import snapshots, views
 from mainspring.deliver.ports import GATE
 from mainspring.develop.plan import Explanation
-from mainspring.develop.ports import Progress, StepRunner
+from mainspring.develop.ports import Mirrored, Progress, StepRunner
 from mainspring.develop.runs import Run, TrainingPlan, read_run
 from mainspring.flows.snapshot import SnapshotPorts, SnapshotTaken, find_snapshot, take
 from mainspring.flows.steps.mirroring import mirrored
@@ -150,13 +150,14 @@ def verdict_on(workspace: Workspace, version: int) -> dict[str, Any]:
 
 def sync_tracking(workspace: Workspace) -> int:
     """Show every version in the tracking server again, from the evidence beside it; return how many."""
-    mirror, shown = _mirror(workspace), 0
+    return _mirror(workspace).sync(_judged_runs(workspace))
+
+
+def _judged_runs(workspace: Workspace) -> Iterator[Mirrored]:
     for version, digest in workspace.versions.list(workspace.settings.name):
         evidence, gate, run = (workspace.models.evidence(digest, name) for name in (EVIDENCE, GATE, RUN))
         if evidence is not None and gate is not None and run is not None:
-            mirror.record(mirrored(read_run(json.loads(run)), digest, version, evidence, gate))
-            shown += 1
-    return shown
+            yield mirrored(read_run(json.loads(run)), digest, version, evidence, gate)
 
 
 def _mirror(workspace: Workspace) -> "MlflowMirror":
