@@ -11,7 +11,7 @@ _TRIES = 7
 
 
 def _cost(*arguments: str) -> float:
-    """Return the wall or the processor seconds of one run, whichever is less: on a loaded machine the second is ours."""
+    """Return the wall or the processor seconds of one run, whichever is less: a loaded machine is not our doing."""
     quiet = {name: value for name, value in os.environ.items() if not name.startswith(("COVERAGE_", "COV_CORE_"))}
     start, before = time.perf_counter(), os.times()
     subprocess.run([sys.executable, *arguments], check=True, capture_output=True, env=quiet)

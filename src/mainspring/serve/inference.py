@@ -4,28 +4,27 @@ import time
 from dataclasses import dataclass
 
 from mainspring.serve.plane import Plane
-from mainspring.serve.protocols import v2, v2_answers
+from mainspring.serve.protocols.v2 import V2
+from mainspring.serve.questions import Codec, Encoded, Wire
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An encoded answer. header_length: bytes of JSON before binary tensors, or None. release: the routing commit."""
+    """An encoded answer. release: the routing commit."""
 
-    body: bytes
-    header_length: int | None
+    encoded: Encoded
     release: str
 
 
 def infer(
-    plane: Plane, body: bytes, model: str, *, version: int | None = None, header_length: int | None = None
-) -> Reply:
-    """Answer one V2 infer request and log it, or raise a `RequestRefused`; a refused request is not logged."""
+    plane: Plane, body: bytes, model: str, *, version: int | None = None, header_length: int | None = None,
+    codec: Codec = V2,
+) -> Reply:  # fmt: skip
+    """Answer one infer request and log it, or raise a `RequestRefused`; a refused request is not logged."""
     started = time.perf_counter_ns()
     serving = plane.loaded(model, version)
-    question = v2.decode(body, header_length=header_length, max_rows=serving.max_rows)
-    if question.outputs and set(question.outputs) != {serving.champion.contract.output}:
-        raise v2_answers.unknown_output(question.outputs, serving.champion.contract.output)
+    question = codec.decode(body, serving.takes, Wire(header_length=header_length))
     answer, record = plane.answer(question, serving, version)
-    encoded, head = v2_answers.encode(question, answer)
+    encoded = codec.encode(question, answer)
     plane.finish(record, started)
-    return Reply(encoded, head, answer.release)
+    return Reply(encoded, answer.release)

@@ -203,7 +203,7 @@ class Plane:
 
 def _is_entity(question: Question) -> bool:
     """Tell whether features are to be filled in: only keys were sent, perhaps with columns of the ask's own row."""
-    return all(name.startswith(ASK_PREFIX) for name in question.tensors)
+    return question.matrix is None and all(name.startswith(ASK_PREFIX) for name in question.tensors)
 
 
 def _micros_since(started_ns: int) -> int:
@@ -227,6 +227,8 @@ def _assembled(
 
 def _columns(question: Question, serving: Serving) -> Columns:
     inputs, tensors = serving.inputs, question.tensors
+    if question.matrix is not None:  # the codec checked its width and the inputs' kinds
+        return dict(zip(inputs, question.matrix.T, strict=True))
     unknown = sorted(tensors.keys() - serving.known)
     if unknown:
         raise BadInput(f"unknown input {shown(unknown[0])}", fix="see the model's metadata for its inputs")

@@ -1,13 +1,50 @@
-"""What every protocol reduces a request to, and what it makes an answer from."""
+"""What every protocol reduces a request to, what it makes an answer from, and what a protocol is: a `Codec`."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mainspring.kernel.contract import Kind
 from mainspring.serve.tensors import Tensor
 from mainspring.stats.columns import Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Takes:
+    """What a codec may know of the model that is asked.
+
+    inputs: what a request must hold, in the contract's order (that of a matrix's columns). known: what it may hold.
+    output: the answer's name. model: the model's name in URLs. max_rows: largest request.
+    """
+
+    inputs: Mapping[str, Kind]
+    known: frozenset[str]
+    output: str
+    model: str
+    max_rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class Wire:
+    """What a codec may know of how a body arrived.
+
+    content_type: the media type in lower case, without parameters; "" where none was sent.
+    header_length: V2's `Inference-Header-Content-Length`, or None.
+    """
+
+    content_type: str = ""
+    header_length: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """An answer's bytes. header_length: bytes of JSON before binary tensors, or None for plain JSON."""
+
+    body: bytes
+    content_type: str = "application/json"
+    header_length: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,6 +52,7 @@ class Question:
     """One request of `rows` rows, checked for form but not yet against a model.
 
     tensors: feature columns by name; empty in entity mode, then `keys` say who is asked about.
+    matrix: [rows, k] float64 (NaN null) in place of `tensors`, its columns those of `Takes.inputs` in order; or None.
     keys: the ask key a row, or empty. asked_at: UTC microseconds a row, or None for now.
     id: the client's own id, returned as it came. outputs: output names asked for; empty means all.
     binary: answer with binary tensors.
@@ -24,6 +62,7 @@ class Question:
     tensors: Mapping[str, Tensor]
     keys: list[str]
     asked_at: NDArray[np.int64] | None
+    matrix: Floats | None = None
     id: str = ""
     outputs: tuple[str, ...] = ()
     binary: bool = False
@@ -42,3 +81,18 @@ class Answer:
     release: str
     scores: Floats
     versions: list[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Codec:
+    """One protocol: bytes to a question, an answer to bytes. Pure.
+
+    decode: raises a `RequestRefused` for whatever it does not understand, and nothing else.
+    encode: never fails for an answer to a question that `decode` gave.
+    media: the content types that it reads; a body without one is read as the first.
+    """
+
+    name: str
+    decode: Callable[[bytes, Takes, Wire], Question]
+    encode: Callable[[Question, Answer], Encoded]
+    media: tuple[str, ...] = ("application/json",)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from mainspring.kernel.contract import Contract, Kind
 from mainspring.serve.errors import ModelRefused
 from mainspring.serve.ports import Engine, LoadedModel, Routing
+from mainspring.serve.questions import Takes
 from mainspring.stats.columns import Columns, Floats
 
 SAMPLE_TOLERANCE = 1e-6
@@ -57,6 +58,11 @@ class Serving:
     inputs: Mapping[str, Kind]
     known: frozenset[str]
     max_rows: int
+
+    @property
+    def takes(self) -> Takes:
+        """Return what a codec may know of it."""
+        return Takes(self.inputs, self.known, self.champion.contract.output, self.routing.model, self.max_rows)
 
     def versions(self) -> tuple[Version, ...]:
         """Return the loaded versions, champion first."""

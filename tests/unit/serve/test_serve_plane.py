@@ -32,7 +32,9 @@ from mainspring.stats.columns import Columns, Floats
 
 
 def ask(parts: Parts, document: dict[str, Any], version: int | None = None) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(infer(parts.plane, json.dumps(document).encode(), MODEL, version=version).body)
+    found: dict[str, Any] = json.loads(
+        infer(parts.plane, json.dumps(document).encode(), MODEL, version=version).encoded.body
+    )
     return found
 
 

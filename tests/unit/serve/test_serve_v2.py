@@ -15,14 +15,17 @@ from mainspring.serve.errors import BadTensor, RequestRefused
 from mainspring.serve.inference import infer
 from mainspring.serve.protocols import v2
 from mainspring.serve.protocols.v2_answers import infer_request
+from mainspring.serve.questions import Takes, Wire
 from mainspring.serve.tensors import NUMBERS, from_bytes, to_bytes
+
+TAKES = Takes({"x": "number"}, frozenset({"x"}), "probability", MODEL, 1_000)
 
 
 def answered(document: Any, parts: Parts | None = None) -> dict[str, Any]:  # noqa: ANN401 - JSON
     made = parts or Parts()
     made.serve()
     reply = infer(made.plane, json.dumps(document).encode(), MODEL)
-    found: dict[str, Any] = json.loads(reply.body)
+    found: dict[str, Any] = json.loads(reply.encoded.body)
     return found
 
 
@@ -88,13 +91,13 @@ def test_two_thousand_seeded_mutations_are_answered_or_refused_but_never_fail() 
         data, length = (good, None) if turn % 2 else (binary, size)
         try:
             reply = infer(parts.plane, mutated(data, source), MODEL, header_length=length)
-            answered_count += bool(reply.body)
+            answered_count += bool(reply.encoded.body)
         except RequestRefused as error:
             statuses.add(error.status)
     assert statuses
     assert all(400 <= status < 500 for status in statuses)
     assert 0 < answered_count < 1_000
-    assert infer(parts.plane, good, MODEL).body
+    assert infer(parts.plane, good, MODEL).encoded.body
 
 
 def test_the_binary_extension_carries_the_same_request() -> None:
@@ -104,8 +107,8 @@ def test_the_binary_extension_carries_the_same_request() -> None:
         {**columns(4), "@key": np.array(list("abcd"), dtype=object), "@asked_at": np.full(4, NOW)}
     )
     reply = infer(parts.plane, data, MODEL, header_length=size)
-    assert reply.header_length is not None
-    scores = np.frombuffer(reply.body, dtype="<f8", offset=reply.header_length)
+    assert reply.encoded.header_length is not None
+    scores = np.frombuffer(reply.encoded.body, dtype="<f8", offset=reply.encoded.header_length)
     document = body(4)
     document["inputs"][1]["data"] = ["AA", None, "AA", None]
     plain = answered(document)["outputs"][0]["data"]
@@ -133,7 +136,7 @@ def test_infinite_binary_numbers_are_refused_and_nan_is_missing() -> None:
     data, size = infer_request({**columns(2), "weather.wind": np.array([np.nan, 1.0])})
     parts = Parts()
     parts.serve()
-    assert infer(parts.plane, data, MODEL, header_length=size).body
+    assert infer(parts.plane, data, MODEL, header_length=size).encoded.body
 
 
 @given(st.lists(st.one_of(st.text(max_size=20), st.integers(200, 600).map("x".__mul__)), min_size=1, max_size=30))
@@ -157,21 +160,21 @@ def test_numbers_survive_both_forms(numbers: list[float]) -> None:
     raw = to_bytes(np.array(numbers))
     assert from_bytes("x", "FP64", len(numbers), memoryview(raw)).values.tolist() == numbers
     document = {"inputs": [{"name": "x", "shape": [len(numbers)], "datatype": "FP64", "data": numbers}]}
-    assert v2.decode(json.dumps(document).encode()).tensors["x"].values.tolist() == numbers
+    assert v2.decode(json.dumps(document).encode(), TAKES, Wire()).tensors["x"].values.tolist() == numbers
 
 
 @settings(max_examples=200)
 @given(st.binary(max_size=300), st.one_of(st.none(), st.integers(-5, 400)))
 def test_any_bytes_are_refused_and_nothing_else(data: bytes, length: int | None) -> None:
     with pytest.raises(RequestRefused):
-        v2.decode(data, header_length=length)
+        v2.decode(data, TAKES, Wire(header_length=length))
 
 
 def test_keys_and_times_come_as_parameters_or_tensors_but_not_both() -> None:
     keys = {"name": "@key", "shape": [2], "datatype": "BYTES", "data": ["a", "b"]}
     document = body(2, parameters={"asked_at": "2013-05-01T06:00:00Z"})
     document["inputs"].append(keys)
-    question = v2.decode(json.dumps(document).encode())
+    question = v2.decode(json.dumps(document).encode(), TAKES, Wire())
     assert question.keys == ["a", "b"]
     assert question.asked_at is not None
     assert question.asked_at.tolist() == [NOW, NOW]

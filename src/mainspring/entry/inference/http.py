@@ -91,12 +91,13 @@ class PublicApp:
         body = await read_body(receive, headers)
         reply = infer(self._plane, body, named[0], version=named[1], header_length=length)
         sent: list[Header] = [JSON_TYPE, (b"mainspring-release", reply.release.encode("ascii"))]
-        if reply.header_length is not None:
+        encoded = reply.encoded
+        if encoded.header_length is not None:
             sent[0] = _BINARY_TYPE
-            sent.append((b"inference-header-content-length", b"%d" % reply.header_length))
+            sent.append((b"inference-header-content-length", b"%d" % encoded.header_length))
         if self.draining:
             sent.append((b"connection", b"close"))
-        await send_bytes(send, 200, reply.body, sent)
+        await send_bytes(send, 200, encoded.body, sent)
 
     async def _model(self, send: Send, model: str, number: int | None, ready: bool) -> None:
         serving = self._plane.loaded(model, number)

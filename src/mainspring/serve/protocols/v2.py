@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 
 from mainspring.kernel.errors import InvalidValue
 from mainspring.kernel.times import parse_time
-from mainspring.serve.errors import BadBody, BadParameter, BadTensor, TooLarge, shown
+from mainspring.serve.errors import BadBody, BadInput, BadParameter, BadTensor, TooLarge, shown
 from mainspring.serve.protocols.duplicates import refuse_duplicate_keys
-from mainspring.serve.questions import Question
+from mainspring.serve.protocols.v2_answers import encode
+from mainspring.serve.questions import Codec, Question, Takes, Wire
 from mainspring.serve.tensors import DATATYPES, Tensor, from_bytes, from_json, rows_of, with_nulls
 from mainspring.stats.columns import Array
 
@@ -57,16 +58,18 @@ class _Request(msgspec.Struct, forbid_unknown_fields=True):
 _decoder = msgspec.json.Decoder(_Request)
 
 
-def decode(body: bytes, *, header_length: int | None = None, max_rows: int = 100_000) -> Question:
-    """Return the question in `body`, or raise a `RequestRefused` with a stable code; never anything else.
-
-    header_length: the `Inference-Header-Content-Length` of the binary extension: bytes of JSON before the tensors.
-    """
-    head, raw = _split(body, header_length)
+def decode(body: bytes, takes: Takes, wire: Wire) -> Question:
+    """Return the question in `body`, or raise a `RequestRefused` with a stable code; never anything else."""
+    head, raw = _split(body, wire.header_length)
     request = _parsed(head)
-    tensors, rows = _tensors(request.inputs, raw, max_rows)
+    tensors, rows = _tensors(request.inputs, raw, takes.max_rows)
     parameters = _known_only(request.parameters, _REQUEST_PARAMETERS)
     outputs = request.outputs or []
+    for output in outputs:
+        if output.name != takes.output:
+            raise BadInput(
+                f"output {shown(output.name)} is unknown", fix=f"ask for {takes.output!r} or leave outputs out"
+            )
     return Question(
         rows=rows, keys=_keys(tensors, parameters, rows), asked_at=_asked_at(tensors, parameters, rows),
         tensors=tensors, id=_checked_id(request.id or ""), outputs=tuple(output.name for output in outputs),
@@ -230,3 +233,6 @@ def _wants_binary(parameters: Parameters, outputs: Sequence[_Output]) -> bool:
     if wanted is not None and type(wanted) is not bool:
         raise BadParameter("binary_data_output is not true or false", fix="send a boolean")
     return bool(wanted)
+
+
+V2 = Codec("v2", decode, encode, ("application/json", "application/octet-stream"))

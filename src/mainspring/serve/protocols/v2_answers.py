@@ -7,15 +7,15 @@ import msgspec
 import numpy as np
 
 from mainspring.kernel.contract import Contract
-from mainspring.serve.errors import BadInput, RequestRefused, shown
-from mainspring.serve.questions import Answer, Question
+from mainspring.serve.errors import RequestRefused
+from mainspring.serve.questions import Answer, Encoded, Question
 from mainspring.serve.tensors import to_bytes
 
 _encoder = msgspec.json.Encoder()
 
 
-def encode(question: Question, answer: Answer) -> tuple[bytes, int | None]:
-    """Return (body, header length); the length is None for plain JSON.
+def encode(question: Question, answer: Answer) -> Encoded:
+    """Return the V2 answer, with its output as JSON or binary as the question asked.
 
     `parameters.prediction_ids` and `parameters.versions` have one value a row. `model_version` is the version of every
     row, or of the first row where two versions shared the request.
@@ -35,17 +35,11 @@ def encode(question: Question, answer: Answer) -> tuple[bytes, int | None]:
         document["id"] = question.id
     if not question.binary:
         output["data"] = answer.scores.tolist()
-        return _encoder.encode(document), None
+        return Encoded(_encoder.encode(document))
     raw = to_bytes(answer.scores)
     output["parameters"] = {"binary_data_size": len(raw)}
     head = _encoder.encode(document)
-    return head + raw, len(head)
-
-
-def unknown_output(asked: Sequence[str], output: str) -> RequestRefused:
-    """Return the refusal of an output that the model does not have."""
-    name = next(name for name in asked if name != output)
-    return BadInput(f"output {shown(name)} is unknown", fix=f"ask for {output!r} or leave outputs out")
+    return Encoded(head + raw, "application/octet-stream", len(head))
 
 
 def model_metadata(contract: Contract, versions: Sequence[int]) -> dict[str, Any]:
