@@ -1,13 +1,11 @@
 """Full MLflow, in an environment of its own, opens on the database that the mirror wrote."""
 
 import json
-import os
 import subprocess
-import sys
-from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+from tests import tools
 from tests.unit.adapters.test_mlflow_mirror import _mirrored
 
 from mainspring.adapters.mlflow.mirror import MlflowMirror, tracking_uri
@@ -34,14 +32,8 @@ def test_full_mlflow_opens_on_what_the_mirror_wrote(tmp_path: Path, monkeypatch:
     mirror = MlflowMirror(uri, tmp_path / "artifacts")
     mirror.record(shown)
     mirror.set_alias(shown.run.model, "champion", shown.version)
-    python = tmp_path / "full" / "bin" / "python"
-    uv = [sys.executable, "-m", "uv"]
-    subprocess.run([*uv, "venv", "--quiet", str(tmp_path / "full")], check=True)
-    wanted = f"mlflow=={version('mlflow-skinny')}"
-    subprocess.run([*uv, "pip", "install", "--quiet", "--python", str(python), wanted], check=True)
-    quiet = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
-    argv = [str(python), "-c", SCRIPT, uri, shown.run.model]
-    done = subprocess.run(argv, capture_output=True, text=True, check=False, env=quiet)
+    argv = [tools.python("mlflow"), "-c", SCRIPT, uri, shown.run.model]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, env=tools.quiet())
     assert done.returncode == 0, done.stderr[-2000:]
     found = json.loads(done.stdout.strip().splitlines()[-1])
     assert found["digest"] == shown.digest
