@@ -23,6 +23,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "gate": ("mainspring.entry.cli.pipeline:gate", "Show the verdict of the gates on a version."),
     "tracking": ("mainspring.entry.cli.pipeline:tracking", "Show runs in MLflow."),
     "init": ("mainspring.entry.cli.init:init", "Write a new project from a template."),
+    "render": ("mainspring.entry.cli.render:render", "Write the files that a cluster and its pipelines need."),
     "schema": ("mainspring.entry.cli.schema:schema", "Print the JSON schema of the project file."),
     "step": ("mainspring.entry.cli.step:step", "Run one step of a run as a process."),
 }

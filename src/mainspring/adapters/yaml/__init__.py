@@ -1,0 +1,1 @@
+"""Rendered objects as YAML text, by ruamel.yaml."""

@@ -1,0 +1,63 @@
+"""Wiring of rendering: a project's settings and release files in, a subject and its ports out."""
+
+import re
+from pathlib import Path
+
+from mainspring import __version__
+from mainspring.app.workspace import LOCAL, Workspace
+from mainspring.deliver.documents import to_document
+from mainspring.deliver.render.subject import Place, Subject
+from mainspring.flows.render import RenderPorts
+from mainspring.kernel.errors import MainspringError
+from mainspring.project.settings import Environment
+
+
+def subject_of(workspace: Workspace) -> Subject:
+    """Return the project as renderers see it."""
+    settings = workspace.settings
+    return Subject(
+        name=re.sub("[^a-z0-9]+", "-", settings.name).strip("-")[:40],
+        model=settings.name,
+        description=settings.description,
+        owner=settings.owner,
+        digest=workspace.project.digest,
+        mainspring=__version__,
+        every_us=settings.monitoring.every,
+        window_us=settings.monitoring.window,
+        label_delay_us=settings.monitoring.label_delay,
+        error_rate=settings.rollout.error_rate,
+        latency_p99_us=settings.rollout.latency_p99_us,
+        page=settings.alerts.page,
+        tell=settings.alerts.tell,
+        webhooks=settings.alerts.to,
+        places=tuple(
+            _place(workspace, environment)
+            for environment in settings.environments.values()
+            if environment.platform != LOCAL
+        ),
+    )
+
+
+def render_ports(root: Path) -> RenderPorts:
+    """Return what rendering needs from outside, over the project's folder."""
+    from mainspring.adapters.files.tree import Tree
+    from mainspring.adapters.yaml.dump import dump
+
+    return RenderPorts(tree=Tree(root), dump=dump)
+
+
+def _place(workspace: Workspace, environment: Environment) -> Place:
+    return Place(
+        name=environment.name, platform=environment.platform, replicas=environment.replicas,
+        approvals=environment.approvals, scheduler=environment.scheduler, schedule=environment.schedule,
+        image=environment.image, stores=dict(environment.stores), release=_release(workspace, environment.name),
+    )  # fmt: skip
+
+
+def _release(workspace: Workspace, environment: str) -> dict[str, object] | None:
+    """Return the committed release as a document; None before the first one, or outside a repository."""
+    try:
+        release, _ = workspace.releases.read(environment)
+    except MainspringError:
+        return None
+    return None if release is None else to_document(release)

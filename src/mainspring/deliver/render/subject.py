@@ -1,0 +1,54 @@
+"""What a renderer may know of a project: names, environments, schedules and limits, all as plain values."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+PLATFORMS = ("local", "deployment", "kserve", "rollouts", "seldon")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """One environment in a cluster.
+
+    replicas: (fewest, most). approvals: people. scheduler: "", `cronworkflow` or `cronjob`. schedule: cron fields of
+    `watch`, in UTC. image: the serving image by digest, or "". stores: address of each store that is not local;
+    a `secret://` reference where it holds credentials. release: the release file as a document, or None before the
+    first release.
+    """
+
+    name: str
+    platform: str
+    replicas: tuple[int, int]
+    approvals: int
+    scheduler: str
+    schedule: str
+    image: str
+    stores: Mapping[str, str] = field(default_factory=dict)
+    release: Mapping[str, object] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """A project as renderers see it.
+
+    name: a DNS label made from the project's name. model: the project's name, as in URLs. digest: of the project file.
+    every_us, window_us, label_delay_us: monitoring times. error_rate: tolerated fraction of failed rows.
+    latency_p99_us: tolerated 99th percentile, or None. page, tell: alerts that wake somebody, and that are only told.
+    webhooks: secret references that alerts go to. places: the environments that run in a cluster, in the file's order.
+    """
+
+    name: str
+    model: str
+    description: str
+    owner: str
+    digest: str
+    mainspring: str
+    every_us: int
+    window_us: int
+    label_delay_us: int
+    error_rate: float
+    latency_p99_us: int | None
+    page: tuple[str, ...]
+    tell: tuple[str, ...]
+    webhooks: tuple[str, ...]
+    places: tuple[Place, ...]
