@@ -21,6 +21,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "train": ("mainspring.entry.cli.pipeline:train", "Train a candidate and judge it."),
     "check": ("mainspring.entry.cli.check:check", "Check the project file, its code and its data."),
     "gate": ("mainspring.entry.cli.pipeline:gate", "Show the verdict of the gates on a version."),
+    "tokens": ("mainspring.entry.cli.tokens:tokens", "Make, list and revoke API keys."),
     "tracking": ("mainspring.entry.cli.pipeline:tracking", "Show runs in MLflow."),
     "init": ("mainspring.entry.cli.init:init", "Write a new project from a template."),
     "render": ("mainspring.entry.cli.render:render", "Write the files that a cluster and its pipelines need."),
