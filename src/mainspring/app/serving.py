@@ -14,6 +14,7 @@ from mainspring.deliver.ports import Keys, ModelStore, ReleaseFiles
 from mainspring.kernel.contract import Contract, read_contract
 from mainspring.kernel.errors import InvalidValue
 from mainspring.kernel.times import Clock, FixedClock
+from mainspring.serve.fleet import Fleet, Member
 from mainspring.serve.log import PredictionLog
 from mainspring.serve.plane import Plane
 from mainspring.serve.ports import Assemble, Challenger, LoadedModel, Routing, Served, rollout_id_of
@@ -89,6 +90,11 @@ class ServerParts:
     plane: Plane
     log: PredictionLog
     reconciler: Reconciler
+
+    @property
+    def fleet(self) -> Fleet:
+        """The models that the server answers for."""
+        return Fleet((Member(label="", plane=self.plane, log=self.log, reconciler=self.reconciler),))
 
 
 def server_parts(room: ServerRoom, *, replay_clock: bool) -> ServerParts:

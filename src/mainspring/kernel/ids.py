@@ -5,21 +5,47 @@
 
 import base64
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 from mainspring.kernel.errors import InvalidValue
-from mainspring.kernel.times import from_us, to_us
+from mainspring.kernel.times import HOUR, from_us, to_us
 
 _REQUEST = re.compile(r"p-(\d{10})-([a-z2-7]{16})")
 _ROW = re.compile(r"(p-\d{10}-[a-z2-7]{16})\.(\d{1,7})")
 _NAME = re.compile(r"[a-z][a-z0-9]*(?:[-_][a-z0-9]+)*")
 _MAX_NAME = 63
+_BYTES, _TAIL, _DRAWN = 10, 16, 64
 
 
 def request_id(logged_at: int, random: bytes) -> str:
     """Return a request's id from the log time (UTC microseconds) and 10 random bytes."""
-    tail = base64.b32encode(random[:10]).decode("ascii").lower()
+    tail = base64.b32encode(random[:_BYTES]).decode("ascii").lower()
     return f"p-{from_us(logged_at):%Y%m%d%H}-{tail}"
+
+
+class RequestIds:
+    """Makes request ids for one process; cheap, for random bytes are drawn and spelt for many ids at once.
+
+    random: gives n random bytes. Not for several threads at once.
+    """
+
+    def __init__(self, random: Callable[[int], bytes]) -> None:
+        self._random = random
+        self._from = self._until = 0
+        self._head = ""
+        self._tails: list[str] = []
+
+    def next(self, now: int) -> str:
+        """Return a new id; `now` is the log time in UTC microseconds."""
+        if not self._from <= now < self._until:
+            self._from = now - now % HOUR
+            self._until = self._from + HOUR
+            self._head = f"p-{from_us(now):%Y%m%d%H}-"
+        if not self._tails:
+            text = base64.b32encode(self._random(_BYTES * _DRAWN)).decode("ascii").lower()
+            self._tails = [text[at : at + _TAIL] for at in range(0, len(text), _TAIL)]
+        return self._head + self._tails.pop()
 
 
 def split_prediction_id(text: str) -> tuple[str, int]:

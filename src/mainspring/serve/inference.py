@@ -1,30 +1,56 @@
-"""One infer request from bytes to bytes: codec, plane, codec, log. Transports call this and move bytes only."""
+"""One infer request from bytes to bytes: codec, plane, codec, log. Transports call this and move bytes only.
+
+`infer_now` scores where it is called: for models that `Serving.inline` calls fast, and bodies up to `INLINE_BYTES`.
+`infer` is for every other request.
+"""
 
 import time
 from dataclasses import dataclass
 
+import msgspec
+
 from mainspring.serve.plane import Plane
-from mainspring.serve.protocols.v2 import V2
 from mainspring.serve.questions import Codec, Encoded, Wire
 
+INLINE_BYTES = 65_536
 
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """An encoded answer. release: the routing commit."""
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What a transport knows of a request besides its body.
+
+    model, version: as the path names them. deadline_s: seconds that the client waits from now, or None. caller: who
+    asks, for limits and the access log; "" for nobody known.
+    """
+
+    model: str
+    version: int | None = None
+    wire: Wire = Wire()
+    deadline_s: float | None = None
+    caller: str = ""
+
+
+class Reply(msgspec.Struct, frozen=True):
+    """An encoded answer. release: the routing commit. version: that of the first row. request_id: the logged one."""
 
     encoded: Encoded
     release: str
+    version: int
+    request_id: str
 
 
-def infer(
-    plane: Plane, body: bytes, model: str, *, version: int | None = None, header_length: int | None = None,
-    codec: Codec = V2,
-) -> Reply:  # fmt: skip
-    """Answer one infer request and log it, or raise a `RequestRefused`; a refused request is not logged."""
+def infer_now(plane: Plane, codec: Codec, body: bytes, ask: Asked) -> Reply:
+    """Answer one request and log it, or raise a `RequestRefused`; a refused request is not logged."""
     started = time.perf_counter_ns()
-    serving = plane.loaded(model, version)
-    question = codec.decode(body, serving.takes, Wire(header_length=header_length))
-    answer, record = plane.answer(question, serving, version)
+    serving = plane.loaded(ask.model, ask.version)
+    question = codec.decode(body, serving.takes, ask.wire)
+    prepared = plane.prepare(question, serving, ask.version)
+    answer, record = plane.complete(prepared, plane.score(prepared))
     encoded = codec.encode(question, answer)
     plane.finish(record, started)
-    return Reply(encoded, answer.release)
+    return Reply(encoded, answer.release, answer.versions[0], answer.request_id)
+
+
+async def infer(plane: Plane, codec: Codec, body: bytes, ask: Asked) -> Reply:
+    """Answer one request as `infer_now` does, in the model's lane where it is slow."""
+    return infer_now(plane, codec, body, ask)

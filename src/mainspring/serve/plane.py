@@ -1,41 +1,41 @@
-"""The data plane: a question in, an answer out, the same for every protocol.
+"""The data plane: a question in, an answer out, the same for every protocol, in three stages.
 
-Order: route -> assemble by the version's contract -> engine -> log. During a rollout both versions score every row (the
-paired comparison needs it) and the weight says only whose score the client is given. A challenger that fails, is
-late or answers NaN is answered for by the champion and counted. Runs on one thread; `swap` replaces everything at once.
+`prepare` routes and packs, `score` runs the engines, `complete` counts and makes the answer and its log record. The
+first and the last run on the serving thread; `score` touches nothing shared, so a lane's thread may run it. During a
+rollout both versions score every row (the paired comparison needs it) and the weight says only whose score the client
+is given. A challenger that fails, is late or answers NaN is answered for by the champion and counted. `swap` replaces
+everything at once.
 """
 
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from math import isfinite
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from mainspring.kernel.contract import Contract
 from mainspring.kernel.errors import MainspringError
-from mainspring.kernel.ids import request_id
+from mainspring.kernel.ids import RequestIds
 from mainspring.kernel.records import LoggedRequest
 from mainspring.kernel.times import Clock
+from mainspring.serve.blocks import Block, block_of
 from mainspring.serve.counters import Counters
+from mainspring.serve.entities import assembled, is_entity
 from mainspring.serve.errors import (
     BadInput,
-    FeaturesFailed,
     ModelFailed,
     ModelRefused,
     NotReady,
     TooLarge,
     UnknownModel,
-    shown,
 )
 from mainspring.serve.ports import Assemble, LogSink
 from mainspring.serve.questions import Answer, Question
 from mainspring.serve.router import AbortRule, Override, allowed_weight, chosen_rows
-from mainspring.serve.tensors import as_number, as_text
 from mainspring.serve.versions import Serving, Version
 from mainspring.stats.columns import Columns, Floats
-
-ASK_PREFIX = "ask."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,12 +51,39 @@ class PlaneRules:
     abort: AbortRule = field(default_factory=AbortRule)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Scored:
-    features: Columns
-    scores: dict[str, Floats]
-    errors: dict[str, str]
-    took_each: dict[str, int]
+class Prepared(msgspec.Struct):
+    """A request that was routed and packed.
+
+    block: its features, or None where keys were sent: then they are assembled while scoring. challenger: the version
+    that is asked too, or None. wanted: the rows that it may answer, or None for none.
+    """
+
+    question: Question
+    serving: Serving
+    request_id: str
+    now: int
+    block: Block | None
+    challenger: Version | None
+    wanted: NDArray[np.bool_] | None
+
+
+class Features(msgspec.Struct):
+    """A request's features: the champion's block, the challenger's, and where they were assembled, every column."""
+
+    champion: Block
+    challenger: Block | None
+    columns: Columns | None = None
+
+
+class Scored(msgspec.Struct):
+    """What the engines said. challenger: its scores, or None. failure: why it failed, or "". took: microseconds."""
+
+    features: Features
+    champion: Floats
+    champion_took: int
+    challenger: Floats | None = None
+    challenger_took: int = 0
+    failure: str = ""
 
 
 class Plane:
@@ -72,7 +99,7 @@ class Plane:
         self.clock, self.log, self.rules = clock, log, rules
         self.counters = Counters()
         self.override = Override(rules.abort)
-        self._random, self._assemble = random, assemble
+        self._ids, self._assemble = RequestIds(random), assemble
         self._serving: Serving | None = None
 
     @property
@@ -98,31 +125,74 @@ class Plane:
         serving = self._serving
         if serving is None:
             raise NotReady("no model is loaded", fix="promote a version, then try again")
-        known = {item.number for item in serving.versions()}
-        if serving.routing.model != model or (version is not None and version not in known):
+        if serving.routing.model != model or (
+            version is not None and all(item.number != version for item in serving.versions())
+        ):
             raise UnknownModel("no such model or version is served here", fix="see GET /v2 for what is")
         return serving
 
-    def answer(self, question: Question, serving: Serving, version: int | None = None) -> tuple[Answer, LoggedRequest]:
-        """Return the answer and the record to log (its `took_us` still 0), or raise a `RequestRefused`.
+    def prepare(self, question: Question, serving: Serving, version: int | None = None) -> Prepared:
+        """Route and pack a question; raise a `RequestRefused` for what the model cannot be asked.
 
         version: the champion's number to be answered by it alone. A challenger takes traffic only by its weight.
         """
-        if question.rows > serving.max_rows:
-            raise TooLarge(f"{question.rows} rows", fix=f"send at most {serving.max_rows} rows a request")
+        rows = question.rows
+        if rows > serving.max_rows:
+            raise TooLarge(f"{rows} rows", fix=f"send at most {serving.max_rows} rows a request")
         if version is not None and version != serving.champion.number:
             raise UnknownModel("a challenger takes traffic only by its weight", fix="leave the version out of the path")
+        if is_entity(question):
+            self._check_entity(question)
+            block = None
+        else:
+            block = block_of(question, serving.layout, serving.inputs, serving.known)
         now = self.clock.now()
-        asked_at = question.asked_at
-        if asked_at is None:
-            asked_at = np.full(question.rows, now, dtype=np.int64)
-        scored = self._score(question, serving, asked_at)
-        name = request_id(now, self._random(10))
-        weight = 0.0 if version is not None else self.weight
-        served = self._served(question, serving, scored, weight, name)
-        return _replied(serving, scored, served, name), _record(
-            question, serving, scored, served, (name, now, asked_at)
-        )
+        name = self._ids.next(now)
+        challenger, wanted = serving.challenger, None
+        if challenger is not None:
+            challenger, wanted = self._routed(question, serving, version, name)
+        return Prepared(question, serving, name, now, block, challenger, wanted)
+
+    def score(self, prepared: Prepared) -> Scored:
+        """Return what the versions say; raise a `RequestRefused`. Safe in any thread: it changes nothing shared."""
+        return judged(self.gathered(prepared), prepared, self.rules.late_us)
+
+    def gathered(self, prepared: Prepared) -> Features:
+        """Return the features of both versions, assembled where only keys were sent. Safe in any thread."""
+        serving, block, challenger = prepared.serving, prepared.block, prepared.challenger
+        if block is not None:
+            other = None if challenger is None else serving.challenger_view.of(block)
+            return Features(serving.champion_view.of(block), other)
+        question, champion = prepared.question, serving.champion
+        columns = assembled(self._assemble, champion.contract, question, prepared.now)
+        found = Features(champion.layout.packed(columns, question.rows), None, columns)
+        if challenger is not None:
+            found.challenger = self._other_features(found, prepared, challenger)
+        return found
+
+    def complete(self, prepared: Prepared, scored: Scored) -> tuple[Answer, LoggedRequest]:
+        """Count, choose whose score each row is given, and make the answer and its record (`took_us` still 0)."""
+        serving, rows = prepared.serving, prepared.question.rows
+        champion, challenger = serving.champion, prepared.challenger
+        champion.pace.saw(scored.champion_took, rows)
+        scores, versions, served = scored.champion, [champion.number] * rows, bytes(rows)
+        if challenger is not None:
+            self._saw_challenger(challenger, scored, rows)
+            chosen = self._chosen(prepared, scored)
+            if chosen is not None and scored.challenger is not None:
+                scores = np.where(chosen, scored.challenger, scores)
+                versions = np.where(chosen, challenger.number, champion.number).tolist()
+                served = chosen.astype(np.uint8).tobytes()
+        answer = Answer(
+            request_id=prepared.request_id, model=serving.routing.model, output=serving.takes.output,
+            release=serving.routing.commit, scores=scores, versions=versions,
+        )  # fmt: skip
+        return answer, record_of(prepared, scored, served)
+
+    def answer(self, question: Question, serving: Serving, version: int | None = None) -> tuple[Answer, LoggedRequest]:
+        """Return the answer and the record to log: the three stages in a row."""
+        prepared = self.prepare(question, serving, version)
+        return self.complete(prepared, self.score(prepared))
 
     def finish(self, record: LoggedRequest, started_ns: int) -> None:
         """Count an answered request and log its record; `started_ns`: `time.perf_counter_ns` at its start."""
@@ -131,140 +201,128 @@ class Plane:
         self.counters.rows += len(record.keys)
         self.log.put(record)
 
-    def _score(self, question: Question, serving: Serving, asked_at: NDArray[np.int64]) -> _Scored:
-        champion, challenger = serving.champion, serving.challenger
-        scored = _Scored(
-            features=self._features(question, serving, champion, asked_at), scores={}, errors={}, took_each={}
-        )
-        started = time.perf_counter_ns()
-        try:
-            scores = champion.score(scored.features)
-        except ModelRefused as error:
-            raise ModelFailed("the model failed", fix="see the server's log") from error
-        if not np.isfinite(scores).all():
-            raise ModelFailed("the model gave a number that is not finite", fix="see the server's log")
-        scored.scores[champion.digest] = scores
-        scored.took_each[champion.digest] = _micros_since(started)
-        if challenger is not None and challenger.digest != champion.digest and not self.override.aborted:
-            failure = self._try_challenger(challenger, question, asked_at, (serving, scored))
-            self.counters.challenger_requests += 1
-            self.override.saw(failure)
-            if failure:
-                self.counters.challenger_failures[failure] += 1
-                scored.errors[challenger.digest] = failure
-        return scored
-
-    def _try_challenger(
-        self, challenger: Version, question: Question, asked_at: NDArray[np.int64], beside: tuple[Serving, _Scored]
-    ) -> str:
-        """Score every row with the challenger too; return "" or why it failed, never raise."""
-        serving, scored = beside
-        features, started = scored.features, time.perf_counter_ns()
-        try:
-            if _is_entity(question) and challenger.contract.definitions != serving.champion.contract.definitions:
-                features = self._features(question, serving, challenger, asked_at)
-                scored.features.update({name: v for name, v in features.items() if name not in scored.features})
-            scores = challenger.score(features)
-        except MainspringError:
-            return "error"
-        took = scored.took_each[challenger.digest] = _micros_since(started)
-        scored.scores[challenger.digest] = scores
-        if took > self.rules.late_us:
-            return "late"
-        return "" if np.isfinite(scores).all() else "not_finite"
-
-    def _features(self, question: Question, serving: Serving, version: Version, asked_at: NDArray[np.int64]) -> Columns:
-        if not _is_entity(question):
-            return _columns(question, serving)
+    def _check_entity(self, question: Question) -> None:
         if not question.keys:
             raise BadInput("neither features nor keys were sent", fix="send every input, or the tensor @key")
         if self._assemble is None:
             raise BadInput("this server has no online store", fix="send every input of the model")
-        request = {name.removeprefix(ASK_PREFIX): tensor.values for name, tensor in question.tensors.items()}
-        return _assembled(self._assemble, version.contract, request, question.keys, asked_at)
 
-    def _served(
-        self, question: Question, serving: Serving, scored: _Scored, weight: float, name: str
-    ) -> NDArray[np.uint8]:
-        """Return 1 for the rows whose client is given the challenger's score, else 0."""
+    def _routed(
+        self, question: Question, serving: Serving, version: int | None, name: str
+    ) -> tuple[Version | None, NDArray[np.bool_] | None]:
+        """Return the challenger if it is asked at all, and the rows that it may answer."""
         challenger = serving.challenger
-        if challenger is None or weight <= 0 or challenger.digest == serving.champion.digest:
-            return np.zeros(question.rows, dtype=np.uint8)
+        if challenger is None or challenger.digest == serving.champion.digest or self.override.aborted:
+            return None, None
+        weight = 0.0 if version is not None else self.weight
+        if weight <= 0:
+            return challenger, None
         keys = question.keys or [""] * question.rows
-        wanted = chosen_rows(serving.routing, weight, [key or f"{name}.{row}" for row, key in enumerate(keys)])
-        scores = scored.scores.get(challenger.digest)
-        if scores is None or scored.errors.get(challenger.digest) == "late":
+        return challenger, chosen_rows(
+            serving.routing, weight, [key or f"{name}.{row}" for row, key in enumerate(keys)]
+        )
+
+    def _other_features(self, found: Features, prepared: Prepared, challenger: Version) -> Block | None:
+        """Return what the challenger reads in entity mode; None where it cannot be had, which is its failure."""
+        question, contract = prepared.question, challenger.contract
+        columns = found.columns or {}
+        try:
+            if contract.definitions != prepared.serving.champion.contract.definitions:
+                columns = assembled(self._assemble, contract, question, prepared.now)
+                found.columns = {**columns, **(found.columns or {})}
+            return challenger.layout.packed(columns, question.rows)
+        except (MainspringError, KeyError):
+            return None
+
+    def _saw_challenger(self, challenger: Version, scored: Scored, rows: int) -> None:
+        challenger.pace.saw(scored.challenger_took, rows)
+        self.counters.challenger_requests += 1
+        self.override.saw(scored.failure)
+        if scored.failure:
+            self.counters.challenger_failures[scored.failure] += 1
+
+    def _chosen(self, prepared: Prepared, scored: Scored) -> NDArray[np.bool_] | None:
+        """Return the rows whose client is given the challenger's score, or None for none of them."""
+        wanted = prepared.wanted
+        if wanted is None or not wanted.any():
+            return None
+        if scored.challenger is None or scored.failure == "late":
             self.counters.fallback_rows += int(wanted.sum())
-            return np.zeros(question.rows, dtype=np.uint8)
-        usable = np.isfinite(scores)
+            return None
+        usable = np.isfinite(scored.challenger)
         self.counters.fallback_rows += int((wanted & ~usable).sum())
-        return (wanted & usable).astype(np.uint8)
+        return wanted & usable
 
 
-def _is_entity(question: Question) -> bool:
-    """Tell whether features are to be filled in: only keys were sent, perhaps with columns of the ask's own row."""
-    return question.matrix is None and all(name.startswith(ASK_PREFIX) for name in question.tensors)
+def judged(features: Features, prepared: Prepared, late_us: int) -> Scored:
+    """Score features with both versions; raise `ModelFailed` where the champion has no finite answer."""
+    started = time.perf_counter_ns()
+    try:
+        scores = prepared.serving.champion.score(features.champion)
+    except ModelRefused as error:
+        raise ModelFailed("the model failed", fix="see the server's log") from error
+    if not (isfinite(scores[0]) if len(scores) == 1 else np.isfinite(scores).all()):
+        raise ModelFailed("the model gave a number that is not finite", fix="see the server's log")
+    scored = Scored(features, scores, _micros_since(started))
+    if prepared.challenger is not None:
+        _try_challenger(scored, prepared.challenger, late_us)
+    return scored
+
+
+def _try_challenger(scored: Scored, challenger: Version, late_us: int) -> None:
+    """Score every row with the challenger too; write down why it failed, never raise."""
+    block, started = scored.features.challenger, time.perf_counter_ns()
+    scored.failure = "error"
+    if block is None:
+        return
+    try:
+        scores = challenger.score(block)
+    except ModelRefused:
+        return
+    scored.challenger_took = _micros_since(started)
+    scored.challenger = scores
+    if scored.challenger_took > late_us:
+        scored.failure = "late"
+    else:
+        scored.failure = "" if np.isfinite(scores).all() else "not_finite"
+
+
+def record_of(prepared: Prepared, scored: Scored, served: bytes) -> LoggedRequest:
+    """Return the log record of an answered request."""
+    question, serving, features = prepared.question, prepared.serving, scored.features
+    champion, challenger = serving.champion.digest, prepared.challenger
+    if features.columns is not None:
+        numbers = {n: v.astype("<f8", copy=False).tobytes() for n, v in features.columns.items() if v.dtype != object}
+        strings = {n: v.tolist() for n, v in features.columns.items() if v.dtype == object}
+    else:
+        numbers, strings = serving.layout.logged(prepared.block or features.champion)
+    record = LoggedRequest(
+        request_id=prepared.request_id, logged_at=prepared.now, took_us=0, release=serving.routing.commit,
+        keys=question.keys or [""] * question.rows, asked_at=_times(question, prepared.now), numbers=numbers,
+        strings=strings, versions=[champion], scores={champion: scored.champion.astype("<f8", copy=False).tobytes()},
+        served=served, took_each={champion: scored.champion_took},
+    )  # fmt: skip
+    if challenger is not None:
+        add_challenger(record, challenger, scored)
+    return record
+
+
+def add_challenger(record: LoggedRequest, challenger: Version, scored: Scored) -> None:
+    """Write the challenger's side of a pair into the champion's record."""
+    if scored.failure:
+        record.errors[challenger.digest] = scored.failure
+    if scored.challenger is not None:
+        record.versions.append(challenger.digest)
+        record.scores[challenger.digest] = scored.challenger.astype("<f8", copy=False).tobytes()
+        record.took_each[challenger.digest] = scored.challenger_took
+
+
+def _times(question: Question, now: int) -> bytes:
+    """Return the business time a row as little-endian int64; now where the client gave none."""
+    if question.asked_at is None:
+        return now.to_bytes(8, "little") * question.rows
+    return question.asked_at.astype("<i8", copy=False).tobytes()
 
 
 def _micros_since(started_ns: int) -> int:
     return (time.perf_counter_ns() - started_ns) // 1_000
-
-
-def _assembled(
-    assemble: Assemble, contract: Contract, request: Columns, keys: list[str], asked_at: NDArray[np.int64]
-) -> Columns:
-    try:
-        columns = assemble(contract, request, keys, asked_at)
-    except MainspringError as error:
-        raise BadInput(f"features could not be assembled: {error.what[:200]}", fix=error.fix) from error
-    except Exception as error:  # a store has exceptions of its own; its failure is not the client's mistake
-        raise FeaturesFailed("the online store failed", fix="send every input, or try again") from error
-    missing = [item.name for item in contract.inputs if item.name not in columns]
-    if missing:
-        raise BadInput(f"the online store has no {missing[0]!r}", fix="run features materialise, or send every input")
-    return columns
-
-
-def _columns(question: Question, serving: Serving) -> Columns:
-    inputs, tensors = serving.inputs, question.tensors
-    if question.matrix is not None:  # the codec checked its width and the inputs' kinds
-        return dict(zip(inputs, question.matrix.T, strict=True))
-    unknown = sorted(tensors.keys() - serving.known)
-    if unknown:
-        raise BadInput(f"unknown input {shown(unknown[0])}", fix="see the model's metadata for its inputs")
-    missing = sorted(inputs.keys() - tensors.keys())
-    if missing:
-        raise BadInput(
-            f"input {missing[0]!r} is missing ({len(missing)} in all)", fix="send every input, null if missing"
-        )
-    return {
-        name: as_number(tensors[name]) if kind == "number" else as_text(tensors[name]) for name, kind in inputs.items()
-    }
-
-
-def _replied(serving: Serving, scored: _Scored, served: NDArray[np.uint8], name: str) -> Answer:
-    champion, challenger = serving.champion, serving.challenger
-    scores, versions = scored.scores[champion.digest], [champion.number] * len(served)
-    if challenger is not None and served.any():
-        scores = np.where(served == 1, scored.scores[challenger.digest], scores)
-        versions = np.where(served == 1, challenger.number, champion.number).tolist()
-    return Answer(
-        request_id=name, model=serving.routing.model, output=champion.contract.output, release=serving.routing.commit,
-        scores=scores, versions=versions,
-    )  # fmt: skip
-
-
-def _record(
-    question: Question, serving: Serving, scored: _Scored, served: NDArray[np.uint8],
-    named: tuple[str, int, NDArray[np.int64]],
-) -> LoggedRequest:  # fmt: skip
-    name, now, asked_at = named
-    features = scored.features
-    return LoggedRequest(
-        request_id=name, logged_at=now, took_us=0, release=serving.routing.commit,
-        keys=question.keys or [""] * question.rows, asked_at=asked_at.astype("<i8", copy=False).tobytes(),
-        numbers={n: v.astype("<f8", copy=False).tobytes() for n, v in features.items() if v.dtype != object},
-        strings={n: v.tolist() for n, v in features.items() if v.dtype == object},
-        versions=list(scored.scores), served=served.tobytes(), errors=scored.errors, took_each=scored.took_each,
-        scores={digest: values.astype("<f8", copy=False).tobytes() for digest, values in scored.scores.items()},
-    )  # fmt: skip

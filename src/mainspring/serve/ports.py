@@ -6,7 +6,7 @@ committed, reduced to what a router must know.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from mainspring.kernel.contract import Contract
 from mainspring.kernel.errors import InvalidValue
 from mainspring.kernel.records import LoggedRequest
-from mainspring.stats.columns import Columns, Floats
+from mainspring.stats.columns import Array, Columns, Floats
 
 Mode = Literal["canary", "shadow", "ab"]
 _ALL = 100
@@ -67,6 +67,17 @@ class Engine(Protocol):
 
     def __call__(self, columns: Columns, /) -> Floats:
         """Return P(positive) for every row; the inputs are not changed."""
+
+
+@runtime_checkable
+class PackedEngine(Protocol):
+    """An engine that also takes rows packed: one matrix is cheaper than an array a column."""
+
+    def packed(self, numbers: Floats, texts: Array, /) -> Floats:
+        """Return P(positive) for every row; columns in the contract's order, each kind on its own.
+
+        numbers: [n, k] float64, NaN null. texts: [n, m] objects, None null. Neither is changed.
+        """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,8 +1,12 @@
-"""What every protocol reduces a request to, what it makes an answer from, and what a protocol is: a `Codec`."""
+"""What every protocol reduces a request to, what it makes an answer from, and what a protocol is: a `Codec`.
+
+What is made for every request is a msgspec struct: a frozen dataclass takes ten times as long to make.
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -38,8 +42,7 @@ class Wire:
     header_length: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Encoded:
+class Encoded(msgspec.Struct, frozen=True):
     """An answer's bytes. header_length: bytes of JSON before binary tensors, or None for plain JSON."""
 
     body: bytes
@@ -47,8 +50,7 @@ class Encoded:
     header_length: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Question:
+class Question(msgspec.Struct, frozen=True, kw_only=True):
     """One request of `rows` rows, checked for form but not yet against a model.
 
     tensors: feature columns by name; empty in entity mode, then `keys` say who is asked about.
@@ -68,8 +70,7 @@ class Question:
     binary: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """Scores for one request: n float64, with the version number that gave each, and where they came from.
 
     request_id: row i's prediction id is this plus `.i`. release: the commit that routed it.

@@ -1,14 +1,17 @@
 """Versions that may answer: loaded, checked against their recorded sample, and warm before they see traffic."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mainspring.kernel.contract import Contract, Kind
+from mainspring.serve.blocks import Block, Layout, View
 from mainspring.serve.errors import ModelRefused
-from mainspring.serve.ports import Engine, LoadedModel, Routing
+from mainspring.serve.pace import Pace, measured
+from mainspring.serve.ports import Engine, LoadedModel, PackedEngine, Routing
 from mainspring.serve.questions import Takes
 from mainspring.stats.columns import Columns, Floats
 
@@ -17,22 +20,28 @@ SAMPLE_TOLERANCE = 1e-6
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Version:
-    """One loaded version with its contract's inputs by kind."""
+    """One loaded version with its contract's inputs by kind.
+
+    layout: the columns of the blocks that it scores. packed: scores a block. pace: how fast it is, and was measured.
+    """
 
     number: int
     digest: str
     contract: Contract
     engine: Engine
     inputs: Mapping[str, Kind]
+    layout: Layout
+    packed: Callable[[Block], Floats]
+    pace: Pace = field(default_factory=Pace)
 
-    def score(self, columns: Columns) -> Floats:
+    def score(self, block: Block) -> Floats:
         """Return n scores, NaN where the engine says so; raise `ModelRefused` for whatever else goes wrong in it.
 
         An engine is foreign code with exceptions of its own; none may take an answer of another version with it.
         """
-        rows = len(next(iter(columns.values())))
+        rows = len(block.numbers)
         try:
-            scores = np.asarray(self.engine({name: columns[name] for name in self.inputs}))
+            scores = self.packed(block)
         except Exception as error:
             reason = f"{type(error).__name__}: {error}"[:200]
             raise ModelRefused(f"version {self.number} failed: {reason}", fix="train it again") from error
@@ -44,12 +53,13 @@ class Version:
         return scores
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Serving:
     """Everything one request needs, swapped as a whole so that no request sees half of a release.
 
     inputs: what a request must hold: the inputs of every loaded version. known: what it may hold: those, and every
-    feature that a loaded contract defines (a converter drops inputs that its graph does not read).
+    feature that a loaded contract defines (a converter drops inputs that its graph does not read). Tables that every
+    request needs are made once: layout, the views of the two versions, and what codecs are told.
     """
 
     routing: Routing
@@ -59,10 +69,30 @@ class Serving:
     known: frozenset[str]
     max_rows: int
 
-    @property
+    @cached_property
     def takes(self) -> Takes:
         """Return what a codec may know of it."""
         return Takes(self.inputs, self.known, self.champion.contract.output, self.routing.model, self.max_rows)
+
+    @cached_property
+    def layout(self) -> Layout:
+        """Return the columns of a request's block."""
+        return Layout.of(self.inputs)
+
+    @cached_property
+    def champion_view(self) -> View:
+        """Return what the champion reads of a request's block."""
+        return View.between(self.layout, self.champion.layout)
+
+    @cached_property
+    def challenger_view(self) -> View:
+        """Return what the challenger reads of a request's block; the champion's view where there is none."""
+        return View.between(self.layout, (self.challenger or self.champion).layout)
+
+    @property
+    def inline(self) -> bool:
+        """Tell whether one row is scored fast enough to do it on the event loop."""
+        return all(version.pace.inline for version in self.versions())
 
     def versions(self) -> tuple[Version, ...]:
         """Return the loaded versions, champion first."""
@@ -72,16 +102,28 @@ class Serving:
 def checked(number: int, digest: str, model: LoadedModel) -> Version:
     """Return a version that answers its recorded sample as it did at training (within 1e-6); warms it on the way."""
     contract = model.contract
+    inputs = {item.name: item.kind for item in contract.inputs}
+    layout = Layout.of(inputs)
     version = Version(
-        number=number, digest=digest, contract=contract, engine=model.engine,
-        inputs={item.name: item.kind for item in contract.inputs},
+        number=number, digest=digest, contract=contract, engine=model.engine, inputs=inputs, layout=layout,
+        packed=_packed(model.engine, layout),
     )  # fmt: skip
     columns, expected = sample_of(contract)
-    scores = version.score(columns)
+    sample = layout.packed(columns, len(expected))
+    scores = version.score(sample)
     worst = float(np.max(np.abs(scores - expected), initial=0.0))
     if not np.isfinite(scores).all() or worst > SAMPLE_TOLERANCE:
         raise ModelRefused(f"version {number} is {worst} off on its recorded sample", fix="train it again")
+    version.pace.begin(measured(version.score, sample))
     return version
+
+
+def _packed(engine: Engine, layout: Layout) -> Callable[[Block], Floats]:
+    """Return what scores blocks: the engine itself where it takes them, else by named columns."""
+    if isinstance(engine, PackedEngine):
+        packed = engine.packed
+        return lambda block: packed(block.numbers, block.texts)
+    return lambda block: np.asarray(engine(layout.columns(block)))
 
 
 def serving_of(routing: Routing, champion: Version, challenger: Version | None, max_rows: int) -> Serving:

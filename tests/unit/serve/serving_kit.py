@@ -20,9 +20,12 @@ from mainspring.kernel.digests import digest_bytes
 from mainspring.kernel.errors import Damaged, MainspringError
 from mainspring.kernel.records import LoggedRequest
 from mainspring.kernel.times import Clock, FixedClock
+from mainspring.serve.inference import Asked, Reply, infer_now
 from mainspring.serve.log import PredictionLog
 from mainspring.serve.plane import Plane, PlaneRules
 from mainspring.serve.ports import Assemble, Challenger, LoadedModel, LogSink, Mode, Routing, Served, rollout_id_of
+from mainspring.serve.protocols.v2 import V2
+from mainspring.serve.questions import Codec, Wire
 from mainspring.serve.reconciler import Reconciler
 from mainspring.stats.columns import Columns, Floats
 
@@ -167,6 +170,14 @@ def columns(rows: int) -> Columns:
         "weather.wind": np.arange(rows) * 0.5,
         "schedule.carrier": np.array(["AA", None] * rows, dtype=object)[:rows],
     }
+
+
+def infer(
+    plane: Plane, data: bytes, model: str, *, version: int | None = None, header_length: int | None = None,
+    codec: Codec = V2,
+) -> Reply:  # fmt: skip
+    """Ask a plane as a transport would, without one."""
+    return infer_now(plane, codec, data, Asked(model=model, version=version, wire=Wire(header_length=header_length)))
 
 
 class RunningServer:

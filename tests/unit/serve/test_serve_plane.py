@@ -19,13 +19,13 @@ from tests.unit.serve.serving_kit import (
     TinyEngine,
     body,
     digest,
+    infer,
 )
 
 from mainspring.kernel.contract import Contract, Input
 from mainspring.kernel.errors import InvalidValue
 from mainspring.kernel.records import LoggedRequest
 from mainspring.serve.errors import BadInput, ModelFailed, NotReady, RequestRefused, UnknownModel
-from mainspring.serve.inference import infer
 from mainspring.serve.plane import PlaneRules
 from mainspring.serve.ports import LoadedModel
 from mainspring.stats.columns import Columns, Floats

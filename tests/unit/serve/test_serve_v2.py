@@ -9,10 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.unit.serve.bad_requests import BAD_DOCUMENTS, mutated
-from tests.unit.serve.serving_kit import MODEL, NOW, Parts, body, columns
+from tests.unit.serve.serving_kit import MODEL, NOW, Parts, body, columns, infer
 
 from mainspring.serve.errors import BadTensor, RequestRefused
-from mainspring.serve.inference import infer
 from mainspring.serve.protocols import v2
 from mainspring.serve.protocols.v2_answers import infer_request
 from mainspring.serve.questions import Takes, Wire

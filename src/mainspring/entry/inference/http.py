@@ -24,9 +24,11 @@ from mainspring.entry.inference.bodies import (
 )
 from mainspring.entry.inference.metrics import Metrics
 from mainspring.serve.errors import FeaturesFailed, ModelFailed, NotReady, RequestRefused, UnknownRoute, WrongMethod
-from mainspring.serve.inference import infer
+from mainspring.serve.inference import Asked, infer
 from mainspring.serve.plane import Plane
+from mainspring.serve.protocols.v2 import V2
 from mainspring.serve.protocols.v2_answers import model_metadata
+from mainspring.serve.questions import Wire
 
 _MODEL = re.compile(rb"/v2/models/([a-z0-9_-]{1,63})(?:/versions/([1-9][0-9]{0,8}))?(/infer|/ready)?")
 _BINARY_TYPE = (b"content-type", b"application/octet-stream")
@@ -89,7 +91,8 @@ class PublicApp:
         headers = scope["headers"]
         length = checked_header_length(headers)
         body = await read_body(receive, headers)
-        reply = infer(self._plane, body, named[0], version=named[1], header_length=length)
+        ask = Asked(model=named[0], version=named[1], wire=Wire(header_length=length))
+        reply = await infer(self._plane, V2, body, ask)
         sent: list[Header] = [JSON_TYPE, (b"mainspring-release", reply.release.encode("ascii"))]
         encoded = reply.encoded
         if encoded.header_length is not None:

@@ -1,0 +1,69 @@
+"""The models that one server answers for, each with its own plane, log and reconciler."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mainspring.serve.errors import NotReady, UnknownModel
+from mainspring.serve.log import PredictionLog
+from mainspring.serve.plane import Plane
+from mainspring.serve.reconciler import Reconciler
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Member:
+    """One model of a fleet. label: its project's folder, for messages before its first release names the model."""
+
+    label: str
+    plane: Plane
+    log: PredictionLog
+    reconciler: Reconciler
+
+    @property
+    def model(self) -> str:
+        """Return the model's name in URLs, as its release says; "" before the first one is loaded."""
+        serving = self.plane.serving
+        return "" if serving is None else serving.routing.model
+
+
+class Fleet:
+    """Finds the plane that answers for a model. The members are fixed; what each serves follows its release."""
+
+    def __init__(self, members: Sequence[Member]) -> None:
+        self.members = tuple(members)
+        self._found: dict[str, Plane] = {}
+
+    @property
+    def planes(self) -> tuple[Plane, ...]:
+        """Return the members' planes."""
+        return tuple(member.plane for member in self.members)
+
+    @property
+    def ready(self) -> bool:
+        """Tell whether every model has a verified version that answers."""
+        return bool(self.members) and all(member.plane.serving is not None for member in self.members)
+
+    def plane(self, model: str) -> Plane:
+        """Return the plane of a model; raise `UnknownModel`, or `NotReady` where nothing is loaded yet."""
+        found = self._found.get(model)
+        if found is not None and found.serving is not None and found.serving.routing.model == model:
+            return found
+        return self._looked_up(model)
+
+    def only(self) -> Plane:
+        """Return the one plane, for protocols that name no model; refuse where there are several."""
+        if len(self.members) == 1:
+            return self.members[0].plane
+        if not self.members:
+            raise NotReady("no model is served here", fix="promote a version, then try again")
+        raise UnknownModel(
+            f"{len(self.members)} models are served here and the path names none",
+            fix="use a path that names the model, such as /v2/models/NAME/infer",
+        )
+
+    def _looked_up(self, model: str) -> Plane:
+        self._found = {member.model: member.plane for member in self.members if member.model}
+        if model in self._found:
+            return self._found[model]
+        if not self._found:
+            raise NotReady("no model is loaded", fix="promote a version, then try again")
+        raise UnknownModel("no such model or version is served here", fix="see GET /v2 for what is")
