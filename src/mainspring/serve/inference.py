@@ -5,7 +5,6 @@
 """
 
 import time
-from dataclasses import dataclass
 
 import msgspec
 
@@ -15,8 +14,7 @@ from mainspring.serve.questions import Codec, Encoded, Wire
 INLINE_BYTES = 65_536
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
     """What a transport knows of a request besides its body.
 
     model, version: as the path names them. deadline_s: seconds that the client waits from now, or None. caller: who
