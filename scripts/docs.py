@@ -1,4 +1,4 @@
-"""Write the generated pages: docs/benchmarks.md, errors.md, project-file.md and commands.md.
+"""Write the generated pages: docs/benchmarks.md, errors.md, policy.md, project-file.md and commands.md.
 
 `--check` writes nothing and fails if a page is not what would be written.
 """
@@ -19,6 +19,7 @@ from mainspring.entry.cli.group import group
 from mainspring.kernel.errors import MainspringError
 from mainspring.project.mistakes import CODES
 from mainspring.project.schema import HINT, project_schema
+from mainspring.security.lint import RULES
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTE = "<!-- written by scripts/docs.py: change the code, then `make docs` -->\n"
@@ -61,6 +62,24 @@ def benchmarks() -> str:
         lines += [_measured(row) for row in rows]
         lines += ["", "Versions: " + ", ".join(f"{k} {v}" for k, v in rows[0]["versions"].items()) + ".\n"]
     return "\n".join(lines)
+
+
+def policy() -> str:
+    """Return the page of every rule of the policy lint."""
+    lines = [
+        NOTE, "# Policy lint\n",
+        "`mainspring check` judges the manifests, workflows, images and scripts of a project; `mainspring check TREE`",
+        "those of any folder, with or without a project file. `--sarif FILE` writes SARIF 2.1.0. An error exits 2, a",
+        "warning is told. A line is excused by a comment on it or above it, and only with a reason:",
+        "`# mainspring: allow RULE because REASON`; in the first ten lines it excuses the whole file.\n",
+        "Commands in the fenced blocks of Markdown files are read too, for readers paste them. The templates of a Helm",
+        "chart are judged once rendered. Nothing is executed and nothing is fetched.\n",
+        "| rule | level | what is found | what to do | kube-score |", "|---|---|---|---|---|",
+    ]  # fmt: skip
+    for rule in RULES.values():
+        score = f"`{rule.kube_score}`" if rule.kube_score else ""
+        lines.append(f"| `{rule.id}` | {rule.severity.value} | {rule.title} | {rule.fix} | {score} |")
+    return "\n".join(lines) + "\n"
 
 
 def _target(result: str) -> str:
@@ -203,6 +222,7 @@ def _first(text: str | None) -> str:
 
 PAGES: Mapping[str, Callable[[], str]] = {
     "benchmarks.md": benchmarks,
+    "policy.md": policy,
     "errors.md": errors,
     "project-file.md": project_file,
     "commands.md": commands,

@@ -1,35 +1,56 @@
-"""`mainspring check`: is everything that the project file says right, and there?"""
+"""`mainspring check`: is everything that the project file says right, and there; is every file of the tree safe?"""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from mainspring.entry.cli import present
 from mainspring.entry.cli.options import here, json_option
 
+if TYPE_CHECKING:
+    from mainspring.app.checking import Report
+
 
 @click.command()
-@click.option("--file-only", is_flag=True, help="Check the file alone, not whether code and data are there.")
+@click.argument("tree", required=False, type=click.Path(path_type=Path))
+@click.option(
+    "--file-only", is_flag=True, help="Check the project file alone: no code, data, rendered files or policy."
+)
+@click.option("--sarif", type=click.Path(path_type=Path), help="Also write the policy findings to this file as SARIF.")
 @json_option
-def check(*, file_only: bool, as_json: bool) -> None:
-    """Check the project file, its code and its data; name every mistake with its line."""
-    from mainspring.app.checking import check_features
-    from mainspring.project.load import load
-    from mainspring.project.mistakes import InvalidProject
-    from mainspring.project.presence import check_presence
+def check(*, tree: Path | None, file_only: bool, sarif: Path | None, as_json: bool) -> None:
+    """Check the project file, its code and data, rendered files, and the safety of manifests, workflows and scripts.
 
+    With TREE (a folder or a file, of anybody's), only the policy lint runs there. Exit 2 when something is wrong.
+    """
+    from mainspring.app.checking import check_policy, check_project
+    from mainspring.project.mistakes import InvalidProject
+
+    if tree is not None:
+        _tell(check_policy(tree), sarif, as_json)
+        return
     try:
-        project = load(here())
-        if not file_only:
-            check_presence(project)
-            check_features(project)
+        report = check_project(here(), file_only=file_only)
     except InvalidProject as error:
         if as_json:
             present.emit({"ok": False, "file": error.file, "mistakes": error.to_json()})
         raise
-    definitions = project.settings.definitions
-    counts = {"sources": len(definitions.sources), "features": len(definitions.feature_names())}
-    counts["gates"] = len(project.settings.gates)
+    _tell(report, sarif, as_json)
+
+
+def _tell(report: "Report", sarif: Path | None, as_json: bool) -> None:
+    from mainspring.kernel.files import write_atomic
+
+    if sarif is not None:
+        write_atomic(sarif, json.dumps(report.sarif(), indent=2).encode(), private=False, durable=False)
     if as_json:
-        present.emit({"ok": True, "project": project.settings.name, "digest": project.digest, **counts})
-        return
-    words = ", ".join(f"{count} {name if count != 1 else name[:-1]}" for name, count in counts.items())
-    present.say(f"{project.file.name} is right: {project.settings.name}, {words}")
+        present.emit(report.to_json())
+    else:
+        for finding in report.findings:
+            present.say(str(finding))
+        for path in report.stale:
+            present.say(f"{path}: differs from what mainspring render writes [render.stale]\n  fix: mainspring render")
+        present.say(report.summary())
+    report.require()

@@ -1,0 +1,171 @@
+"""The policy lint finds every fault of an unsafe tree, nothing in a safe one, and survives any file."""
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mainspring.adapters.yaml.dump import dump
+from mainspring.adapters.yaml.read import MAX_BYTES, read_text, read_tree
+from mainspring.deliver.render.content import Objects
+from mainspring.kernel.errors import InvalidValue
+from mainspring.security.lint import RULES, Severity, lint, sarif
+
+UNSAFE = Path(__file__).parent / "policy" / "unsafe"
+# the ten groups of faults that a well-known article teaches, and the rules that must name each
+GROUPS = {
+    "role.yaml": {"rbac-pods-and-secrets", "rbac-unnamed-secrets", "rbac-wildcard"},
+    "tracking.yaml": {
+        "image-mutable", "tracking-exposed", "namespace-default", "pod-runs-as-root", "pod-privilege", "pod-host",
+        "pod-capabilities", "pod-seccomp", "pod-writable-root", "pod-token", "pod-limits", "pod-probes",
+        "secret-inline", "network-open",
+    },
+    "application.yaml": {
+        "gitops-default-project", "gitops-moving-revision", "gitops-unguarded-prune", "namespace-default",
+        "gitops-open-project",
+    },
+    "seldon.yaml": {"model-runs-code", "model-unpinned"},
+    ".github/workflows/deploy.yml": {
+        "action-unpinned", "workflow-permissions", "token-broad", "workflow-edits-yaml", "pip-unpinned",
+        "workflow-injection",
+    },
+    "cron.yaml": {"cron-overlap", "cron-invalid", "image-mutable", "template-missing", "network-open"},
+    "monitor.yaml": {"service-selects-nothing", "monitor-selects-nothing", "image-mutable"},
+    "install.sh": {
+        "secret-on-command-line", "file-missing", "tracking-exposed", "docker-remote-add", "image-mutable",
+        "pip-unpinned",
+    },
+    "Dockerfile": {"image-mutable", "docker-secret", "docker-remote-add", "pip-unpinned", "docker-root"},
+    "secret.yaml": {"secret-inline"},
+    "broken.yaml": {"not-readable"},
+}  # fmt: skip
+FOUND = lint(read_tree(UNSAFE))
+
+
+@pytest.mark.parametrize("path", GROUPS)
+def test_each_unsafe_file_is_refused_by_its_rules(path: str) -> None:
+    assert GROUPS[path] <= {item.rule.id for item in FOUND if item.path == path}
+
+
+def test_every_rule_is_proved_by_some_file() -> None:
+    assert {item.rule.id for item in FOUND} == set(RULES)
+
+
+def test_a_finding_names_its_line() -> None:
+    lines = {item.rule.id: item.line for item in FOUND if item.path == "tracking.yaml"}
+    assert (lines["namespace-default"], lines["secret-inline"]) == (3, 11)
+    shell = {item.rule.id: item.line for item in FOUND if item.path == "install.sh"}
+    assert (shell["secret-on-command-line"], shell["tracking-exposed"]) == (2, 5)
+
+
+def safe_pod() -> dict[str, object]:
+    return {
+        "automountServiceAccountToken": False,
+        "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
+        "containers": [{
+            "name": "api", "image": "registry.example/api@sha256:" + "a" * 64,
+            "securityContext": {
+                "allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]},
+            },
+            "resources": {"requests": {"cpu": "1"}, "limits": {"memory": "1Gi"}},
+            "readinessProbe": {}, "livenessProbe": {},
+            "env": [{"name": "TOKEN_FILE", "value": "/run/token"}],
+        }],
+    }  # fmt: skip
+
+
+def test_a_safe_tree_has_no_finding() -> None:
+    text = dump(Objects([
+        {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "api", "namespace": "a"}, "spec": safe_pod()},
+        {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": {"name": "deny", "namespace": "a"},
+         "spec": {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}},
+        {"apiVersion": "argoproj.io/v1alpha1", "kind": "Application", "metadata": {"name": "a", "namespace": "argocd"},
+         "spec": {"project": "a", "source": {"targetRevision": "main"}, "destination": {"namespace": "a"},
+                  "syncPolicy": {"automated": {"prune": True, "allowEmpty": False},
+                                 "syncOptions": ["PruneLast=true"]}}},
+    ]))  # fmt: skip
+    script = (
+        "#!/bin/sh\nvault kv put secret/a key=@file\npip install --require-hashes -r a.lock\n# vault kv put x a=b\n"
+    )
+    found = lint([read_text("a.yaml", "kubernetes", text), read_text("a.sh", "script", script)])
+    assert [str(item) for item in found] == []
+
+
+def test_a_kubernetes_list_is_opened() -> None:
+    text = dump(Objects([{"apiVersion": "v1", "kind": "List", "items": [
+        {"apiVersion": "v1", "kind": "Pod", "metadata": {"namespace": "default"}, "spec": safe_pod()},
+    ]}]))  # fmt: skip
+    assert "namespace-default" in {item.rule.id for item in lint([read_text("a.yaml", "kubernetes", text)])}
+
+
+def test_a_line_is_excused_only_with_a_reason() -> None:
+    row = "docker run api:latest"
+    plain = f"#!/bin/sh\n\n{row}\n"
+    assert len(lint([read_text("a.sh", "script", plain)])) == 1
+    excused = f"#!/bin/sh\n\n{row}  # mainspring: allow image-mutable because it is a local trial\n"
+    assert lint([read_text("a.sh", "script", excused)]) == []
+    for mark in ("# mainspring: allow image-mutable", "# mainspring: allow pod-host because it is a local trial"):
+        assert len(lint([read_text("a.sh", "script", f"#!/bin/sh\n\n{row}  {mark}\n")])) == 1
+
+
+def test_documents_are_read_for_commands_and_not_for_trials() -> None:
+    prose = "vault kv put a b=c\n```\nvault kv put a b=c\npip install mainspring\n```\n"
+    found = lint([read_text("a.md", "prose", prose)])
+    assert [(item.rule.id, item.line) for item in found] == [("secret-on-command-line", 3)]
+
+
+def test_sarif_names_rule_level_and_place() -> None:
+    log = json.loads(json.dumps(sarif(FOUND, "1.2.3")))
+    run = log["runs"][0]
+    assert log["version"] == "2.1.0"
+    assert len(run["results"]) == len(FOUND)
+    for result, item in zip(run["results"], FOUND, strict=True):
+        assert run["tool"]["driver"]["rules"][result["ruleIndex"]]["id"] == item.rule.id
+        assert result["locations"][0]["physicalLocation"]["region"]["startLine"] >= 1
+    assert {result["level"] for result in run["results"]} == {Severity.ERROR.value, Severity.WARNING.value}
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "---\n", "&a [*a]", "a: &a [x,x]\nb: &b [*a,*a]\n", "[" * 300, "!!python/object:os.system x", "\x00", "a: *b"],
+)
+def test_odd_yaml_is_read_or_told(text: str) -> None:
+    for kind in ("kubernetes", "workflow"):
+        assert all(item.rule.id == "not-readable" for item in lint([read_text("a.yaml", kind, text)]))
+
+
+def test_an_alias_bomb_is_bounded() -> None:
+    rows = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    rows += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 9)]
+    source = read_text("a.yaml", "kubernetes", "\n".join(rows))
+    assert "values" in source.failed
+
+
+def test_large_files_links_and_missing_folders(tmp_path: Path) -> None:
+    (tmp_path / "big.yaml").write_bytes(b"a" * (MAX_BYTES + 1))
+    (tmp_path / "link.yaml").symlink_to(UNSAFE / "role.yaml")
+    (tmp_path / "latin.yaml").write_bytes(b"a: \xff")
+    assert {source.path: bool(source.failed) for source in read_tree(tmp_path)} == {
+        "big.yaml": True,
+        "latin.yaml": True,
+    }
+    assert len(read_tree(UNSAFE / "role.yaml")) == 1
+    with pytest.raises(InvalidValue):
+        read_tree(tmp_path / "absent")
+
+
+_KEYS = st.sampled_from(["apiVersion", "kind", "metadata", "spec", "template", "containers", "rules", "jobs", "run"])
+_ODD = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.sampled_from(["Pod", "Role", "CronJob", "Application", "*", "x"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_KEYS, inner, max_size=5),
+    max_leaves=12,
+)
+
+
+@given(st.dictionaries(_KEYS, _ODD, max_size=6))
+def test_no_document_breaks_a_rule(document: dict[str, object]) -> None:
+    text = dump(Objects([document]))
+    for kind in ("kubernetes", "workflow"):
+        lint([read_text("a.yaml", kind, text)])
