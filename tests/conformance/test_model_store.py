@@ -12,6 +12,8 @@ import pytest
 
 from mainspring.adapters.files.models import ModelStore as FileModels
 from mainspring.adapters.memory.registry import ModelStore as MemoryModels
+from mainspring.adapters.objects.bucket import Bucket
+from mainspring.adapters.objects.models import ModelStore as ObjectModels
 from mainspring.deliver.ports import SIGNATURE, ModelStore
 from mainspring.kernel.digests import digest_of
 from mainspring.kernel.errors import InvalidValue, NotFound, Refused
@@ -22,6 +24,8 @@ from mainspring.security.signing import SignatureRefused, key_id, new_key, publi
 STORES: dict[str, Callable[[Path], ModelStore]] = {
     "memory": lambda _: MemoryModels(),
     "files": lambda folder: FileModels(folder / "models"),
+    "objects in a folder": lambda folder: ObjectModels(Bucket((folder / "objects").as_uri())),
+    "objects in memory": lambda _: ObjectModels(Bucket("memory:///")),
 }
 PRIVATE = new_key()
 PUBLIC = public_of(PRIVATE)
