@@ -1,20 +1,29 @@
-"""Answer rows with an ONNX graph that came out of train-model.
+"""Answer rows with an ONNX graph that came out of train-model, or that was adopted by `mainspring import`.
 
-Numbers become float32, as the training frame was rounded, so a value on a split's border falls on the same side; a
-missing string becomes "", as in training. Only onnxruntime is imported: no onnx, no scikit-learn.
+Numbers become what the graph declares: float32 for trees, as the training frame was rounded, so a value on a split's
+border falls on the same side; float64 for linear models; whole numbers for integer inputs. A missing string becomes
+"", as in training. Columns that the graph only joins are fed joined (`joined.py`). Only onnxruntime is imported: no
+onnx, no scikit-learn.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import onnxruntime as ort
 
+from mainspring.adapters.onnx.joined import joined
 from mainspring.kernel.contract import Input
 from mainspring.kernel.errors import Damaged, InvalidValue
 from mainspring.stats.columns import Array, Columns, Floats
 
 MISSING_TEXT = ""
 _ERRORS_ONLY = 3
+_LARGEST = 2.0**53
+_NUMBERS: Mapping[str, Any] = {
+    "tensor(float)": np.float32, "tensor(double)": np.float64, "tensor(int64)": np.int64, "tensor(int32)": np.int32,
+    "tensor(bool)": np.bool_,
+}  # fmt: skip
 
 
 class Scorer:
@@ -22,41 +31,85 @@ class Scorer:
 
     def __init__(self, model_bytes: bytes, inputs: Sequence[Input], threads: int = 1) -> None:
         """Load the graph. Raises `Damaged` if it cannot run or its inputs are not `inputs`."""
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.use_deterministic_compute = True
-        options.log_severity_level = _ERRORS_ONLY
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        ort.disable_telemetry_events()
-        try:
-            self._session = ort.InferenceSession(model_bytes, options, providers=["CPUExecutionProvider"])
-        except Exception as error:
-            raise Damaged(f"the ONNX graph does not load: {error}", fix="register the model again") from error
-        self._columns = tuple((item.name, item.kind == "number") for item in inputs)
+        graph = joined(model_bytes)
+        self._session = _session(graph.data, threads)
+        self._numbers = [item.name for item in inputs if item.kind == "number"]
+        self._texts = [item.name for item in inputs if item.kind != "number"]
+        fed = {
+            item.name: (item.type, graph.matrices.get(item.name, (item.name,))) for item in self._session.get_inputs()
+        }
         outputs = self._session.get_outputs()
-        wanted = {item.name: "tensor(float)" if item.kind == "number" else "tensor(string)" for item in inputs}
-        found = {item.name: item.type for item in self._session.get_inputs()}
-        if found != wanted or len(outputs) != 1:
+        kinds = {column: _kind(declared) for declared, columns in fed.values() for column in columns}
+        if kinds != {item.name: item.kind for item in inputs} or len(outputs) != 1:
             raise Damaged("the ONNX graph does not have the contract's inputs and one output", fix="register it again")
         self._output = [outputs[0].name]
+        self._number_feeds = [
+            (name, _NUMBERS[declared], _places(columns, self._numbers))
+            for name, (declared, columns) in fed.items() if declared in _NUMBERS
+        ]  # fmt: skip
+        self._text_feeds = [(name, self._texts.index(name)) for name, (kind, _) in fed.items() if kind not in _NUMBERS]
 
     def __call__(self, columns: Columns, /) -> Floats:
         """Return one float64 a row. `columns` holds every input (others are ignored) and is not changed."""
+        try:
+            numbers = [columns[name] for name in self._numbers]
+            texts = [columns[name] for name in self._texts]
+        except KeyError as error:
+            raise InvalidValue(
+                f"input {error.args[0]!r} is missing", fix="send every input that the model names"
+            ) from None
+        rows = len((numbers or texts)[0])
+        packed = np.column_stack(numbers) if numbers else np.empty((rows, 0))
+        return self.packed(packed, np.column_stack(texts) if texts else np.empty((rows, 0), dtype=object))
+
+    def packed(self, numbers: Floats, texts: Array, /) -> Floats:
+        """Return one float64 a row. numbers: [n, k] float64 (NaN null), texts: [n, m] objects (None null).
+
+        Columns in the contract's order, each kind on its own; neither is changed.
+        """
+        feed: dict[str, Array] = {}
         with np.errstate(over="ignore"):
-            feed = {name: _tensor(columns, name, number) for name, number in self._columns}
+            for name, kind, places in self._number_feeds:
+                values = numbers if places is None else numbers[:, places]
+                if kind is not np.float32 and kind is not np.float64:
+                    _check_whole(values, name)
+                feed[name] = values.astype(kind)
+        for name, place in self._text_feeds:
+            feed[name] = as_texts(texts[:, place : place + 1])
         scores = self._session.run(self._output, feed)[0]
         return np.asarray(scores, np.float64).reshape(-1)
 
 
-def _tensor(columns: Columns, name: str, number: bool) -> Array:
+def _session(model_bytes: bytes, threads: int) -> Any:  # noqa: ANN401 - onnxruntime has no types
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.use_deterministic_compute = True
+    options.log_severity_level = _ERRORS_ONLY
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    ort.disable_telemetry_events()
     try:
-        values = columns[name]
-    except KeyError:
-        raise InvalidValue(f"input {name!r} is missing", fix="send every input that the model names") from None
-    if number:
-        return values.astype(np.float32).reshape(-1, 1)
-    return as_texts(values).reshape(-1, 1)
+        return ort.InferenceSession(model_bytes, options, providers=["CPUExecutionProvider"])
+    except Exception as error:
+        raise Damaged(f"the ONNX graph does not load: {error}", fix="register the model again") from error
+
+
+def _kind(declared: str) -> str:
+    return "number" if declared in _NUMBERS else "string" if declared == "tensor(string)" else declared
+
+
+def _places(columns: Sequence[str], among: Sequence[str]) -> list[int] | None:
+    """Return where `columns` stand among all numbers; None where they are all of them in order."""
+    if list(columns) == list(among):
+        return None
+    places = {name: place for place, name in enumerate(among)}
+    return [places.get(name, -1) for name in columns]
+
+
+def _check_whole(values: Array, name: str) -> None:
+    """Refuse what an integer cannot hold: the cast would turn a missing value into a number."""
+    if not (np.isfinite(values) & (np.trunc(values) == values) & (np.abs(values) <= _LARGEST)).all():
+        raise InvalidValue(f"input {name!r} takes whole numbers", fix="send a whole number in every row, not null")
 
 
 def as_texts(values: Array) -> Array:
