@@ -30,6 +30,11 @@ def subject_of(workspace: Workspace) -> Subject:
         page=settings.alerts.page,
         tell=settings.alerts.tell,
         webhooks=settings.alerts.to,
+        repository=settings.delivery.repository,
+        branch=settings.delivery.branch,
+        registry=settings.delivery.registry,
+        ci=settings.delivery.ci,
+        login=settings.delivery.login,
         places=tuple(
             _place(workspace, environment)
             for environment in settings.environments.values()
@@ -50,7 +55,8 @@ def _place(workspace: Workspace, environment: Environment) -> Place:
     return Place(
         name=environment.name, platform=environment.platform, replicas=environment.replicas,
         approvals=environment.approvals, scheduler=environment.scheduler, schedule=environment.schedule,
-        image=environment.image, stores=dict(environment.stores), release=_release(workspace, environment.name),
+        image=environment.image, steps_image=environment.steps_image, stores=dict(environment.stores),
+        release=_release(workspace, environment.name),
     )  # fmt: skip
 
 

@@ -173,6 +173,26 @@ Image = Annotated[str, Written(
     r"\S+@sha256:[0-9a-f]{64}", "registry/ml-api@sha256:<64 hex>",
     _matching(_IMAGE, "an image by digest", "write name@sha256:<64 hex>; a tag such as latest can change unseen"),
 )]  # fmt: skip
+Repository = Annotated[str, Written(
+    r"(https://|ssh://git@|git@)\S+", "https://git.example/ops/flight-delay.git",
+    _matching(
+        re.compile(r"(https://|ssh://git@)[a-z0-9.-]+(:\d{1,5})?(/[A-Za-z0-9_.-]+)+|git@[a-z0-9.-]+:[A-Za-z0-9_./-]+"),
+        "a git repository", "write https://host/owner/name.git, without a user or a password",
+    ),
+)]  # fmt: skip
+Branch = Annotated[str, Written(
+    r"[A-Za-z0-9_][A-Za-z0-9_./-]*", "main",
+    _matching(
+        re.compile(r"(?!.*(\.\.|//|@\{|\.lock$|\.$|/$))[A-Za-z0-9_][A-Za-z0-9_./-]*"), "a branch", "write main"
+    ),
+)]  # fmt: skip
+Registry = Annotated[str, Written(
+    r"[a-z0-9]+([._:/-]+[a-z0-9]+)*", "registry.example/ops/flight-delay",
+    _matching(
+        re.compile(r"[a-z0-9]+(?:[._:/-]+[a-z0-9]+)*"), "a place for images",
+        "write registry/owner/name in lower case, without tag or digest",
+    ),
+)]  # fmt: skip
 LocalPath = Annotated[str, Written(r"[^/~].*\.(parquet|csv)", "data/flights.parquet", local_path)]
 Text = Annotated[str, Field(max_length=2000)]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]

@@ -27,6 +27,7 @@ from mainspring.project.lower_data import Features, Findings, lower_definitions,
 from mainspring.project.mistakes import Path
 from mainspring.project.models import (
     AlertsSection,
+    DeliverySection,
     EnvironmentSection,
     MonitoringSection,
     ReleaseSection,
@@ -35,7 +36,7 @@ from mainspring.project.models import (
     SecuritySection,
     TrainingSection,
 )
-from mainspring.project.settings import Alerts, Environment, Security, Settings
+from mainspring.project.settings import Alerts, Delivery, Environment, Security, Settings
 from mainspring.project.validate import Checked
 
 _T = TypeVar("_T")
@@ -213,6 +214,15 @@ def _security(section: SecuritySection, _: Findings) -> Security:
     )  # fmt: skip
 
 
+def _delivery(section: DeliverySection, found: Findings) -> Delivery:
+    if section.ci and not section.registry:
+        found.add(("delivery", "ci"), "pipelines push images, and no registry is given", "add delivery.registry")
+    return Delivery(
+        repository=section.repository or "", branch=section.branch, registry=section.registry or "",
+        ci=section.ci or "", login=section.login,
+    )  # fmt: skip
+
+
 def _environments(
     sections: Mapping[str, EnvironmentSection], monitoring: MonitoringSection, found: Findings
 ) -> Mapping[str, Environment]:
@@ -229,14 +239,15 @@ def _environment(name: str, section: EnvironmentSection, monitoring: MonitoringS
     replicas = section.replicas
     if isinstance(replicas, ReplicaRange) and replicas.min > replicas.max:
         found.add((*here, "replicas"), f"min {replicas.min} is above max {replicas.max}", "swap them")
-    if section.platform == "local" and (section.scheduler or section.image):
+    if section.platform == "local" and (section.scheduler or section.image or section.steps_image):
         found.add(here, "a local environment has no scheduler or image", "remove them or set platform")
     stores = {key: value for key, value in section.stores.model_dump().items() if value is not None}
     return Environment(
         name=name, platform=section.platform,
         replicas=(replicas.min, replicas.max) if isinstance(replicas, ReplicaRange) else (replicas, replicas),
         approvals=section.approvals, scheduler=section.scheduler or "",
-        schedule=section.schedule or cron.every(tick), image=section.image or "", stores=stores,
+        schedule=section.schedule or cron.every(tick), image=section.image or "",
+        steps_image=section.steps_image or "", stores=stores,
     )  # fmt: skip
 
 
@@ -250,5 +261,6 @@ _SECTIONS: Mapping[str, tuple[tuple[str, ...], Callable[..., Any]]] = {
     "retraining": (("retraining",), _retraining),
     "alerts": (("alerts",), _alerts),
     "security": (("security",), _security),
+    "delivery": (("delivery",), _delivery),
     "environments": (("environments", "monitoring"), _environments),
 }

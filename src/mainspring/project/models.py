@@ -14,6 +14,7 @@ from mainspring.project.fields import (
     MAPPING,
     NUMBER,
     TEXT,
+    Branch,
     Column,
     Columns,
     Cron,
@@ -27,6 +28,8 @@ from mainspring.project.fields import (
     Percent,
     Persist,
     Rate,
+    Registry,
+    Repository,
     Runs,
     SecretRef,
     Section,
@@ -154,6 +157,18 @@ class SecuritySection(Section):
     retention: RetentionSection = Field(default_factory=RetentionSection, description="How long records are kept.")
 
 
+class DeliverySection(Section):
+    """Where the project's repository and images are, and what builds them; `render` needs it for GitOps and CI."""
+
+    repository: Repository | None = Field(default=None, description="The git repository that clusters follow.")
+    branch: Branch = Field(default="main", description="The branch that releases are committed to.")
+    registry: Registry | None = Field(default=None, description="Where images are pushed, without tag or digest.")
+    ci: Literal["github", "gitlab"] | None = Field(default=None, description="Whose pipelines to write.")
+    login: Literal["token", "dockerhub"] = Field(
+        default="token", description="How a pipeline logs in to the registry: its own token, or Docker Hub secrets."
+    )
+
+
 class ReplicaRange(Section):
     """Bounds of autoscaling."""
 
@@ -191,6 +206,7 @@ class EnvironmentSection(Section):
         default=None, description="Cron fields on which `watch` runs; left out: made from monitoring.every."
     )
     image: Image | None = Field(default=None, description="Serving image, by digest.")
+    steps_image: Image | None = Field(default=None, description="Image of the training steps, by digest.")
     stores: StoresSection = Field(default_factory=StoresSection, description="Where this environment keeps its state.")
 
 
@@ -214,6 +230,9 @@ class ProjectFile(Section):
     retraining: RetrainingSection = Field(default_factory=RetrainingSection, description="When to train again.")
     alerts: AlertsSection = Field(default_factory=AlertsSection, description="Who is told what.")
     security: SecuritySection = Field(default_factory=SecuritySection, description="Signing, budgets, personal data.")
+    delivery: DeliverySection = Field(
+        default_factory=DeliverySection, description="Repository, images and pipelines; for `render`."
+    )
     environments: dict[Name, EnvironmentSection] = Field(
         default_factory=lambda: {"local": EnvironmentSection()}, description="Where the model serves, by name."
     )

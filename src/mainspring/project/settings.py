@@ -35,11 +35,25 @@ class Security:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """Repository, images and pipelines. "" where the file leaves one out. ci: `github`, `gitlab` or "".
+
+    login: how a pipeline logs in to the registry, `token` or `dockerhub`.
+    """
+
+    repository: str = ""
+    branch: str = "main"
+    registry: str = ""
+    ci: str = ""
+    login: str = "token"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Environment:
     """One place where the model serves.
 
     replicas: (fewest, most). approvals: people. scheduler: "", `cronworkflow` or `cronjob`. schedule: cron fields of
-    `watch`. image: by digest, or "". stores: address of each store that is not local.
+    `watch`. image, steps_image: by digest, or "". stores: address of each store that is not local.
     """
 
     name: str
@@ -49,6 +63,7 @@ class Environment:
     scheduler: str
     schedule: str
     image: str
+    steps_image: str = ""
     stores: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -71,4 +86,5 @@ class Settings:
     retraining: RetrainPolicy
     alerts: Alerts
     security: Security
+    delivery: Delivery
     environments: Mapping[str, Environment]

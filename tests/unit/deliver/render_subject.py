@@ -21,5 +21,7 @@ def subject(*places: Place) -> Subject:
         digest="sha256:" + "0" * 64, mainspring="0.1.0", every_us=6 * HOUR, window_us=168 * HOUR,
         label_delay_us=12 * HOUR, error_rate=0.01, latency_p99_us=50_000, page=("quality", "unavailable"),
         tell=("drift",), webhooks=("secret://env/ALERT_WEBHOOK",),
+        repository="https://git.example/ops/flight-delay.git", branch="main",
+        registry="registry.example/ops/flight-delay", ci="github", login="token",
         places=places or tuple(place(f"on-{platform}", platform) for platform in PLATFORMS if platform != "local"),
     )  # fmt: skip

@@ -11,7 +11,7 @@ class Place:
     """One environment in a cluster.
 
     replicas: (fewest, most). approvals: people. scheduler: "", `cronworkflow` or `cronjob`. schedule: cron fields of
-    `watch`, in UTC. image: the serving image by digest, or "". stores: address of each store that is not local;
+    `watch`, in UTC. image, steps_image: by digest, or "". stores: address of each store that is not local;
     a `secret://` reference where it holds credentials. release: the release file as a document, or None before the
     first release.
     """
@@ -23,6 +23,7 @@ class Place:
     scheduler: str
     schedule: str
     image: str
+    steps_image: str = ""
     stores: Mapping[str, str] = field(default_factory=dict)
     release: Mapping[str, object] | None = None
 
@@ -34,7 +35,8 @@ class Subject:
     name: a DNS label made from the project's name. model: the project's name, as in URLs. digest: of the project file.
     every_us, window_us, label_delay_us: monitoring times. error_rate: tolerated fraction of failed rows.
     latency_p99_us: tolerated 99th percentile, or None. page, tell: alerts that wake somebody, and that are only told.
-    webhooks: secret references that alerts go to. places: the environments that run in a cluster, in the file's order.
+    webhooks: secret references that alerts go to. repository, branch, registry, ci, login: as the project file's
+    `delivery` says, "" where it leaves one out. places: the environments that run in a cluster, in the file's order.
     """
 
     name: str
@@ -51,4 +53,9 @@ class Subject:
     page: tuple[str, ...]
     tell: tuple[str, ...]
     webhooks: tuple[str, ...]
+    repository: str
+    branch: str
+    registry: str
+    ci: str
+    login: str
     places: tuple[Place, ...]

@@ -1,0 +1,118 @@
+"""`argocd/`: a project that names what it may touch, and one Application an environment and kind of file.
+
+Weights, replicas and defaults that controllers write are left to them (`ignoreDifferences`), so that nothing stays out
+of sync for ever. Pruning waits until everything else is healthy and never empties an application. Argo CD: declarative
+setup, sync options, diffing customisation.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from mainspring.deliver.render.content import Files, Objects, one
+from mainspring.deliver.render.kubernetes import kind, labels, namespace_of
+from mainspring.deliver.render.subject import Place, Subject
+
+API = "argoproj.io/v1alpha1"
+NAMESPACE = "argocd"
+CLUSTER = "https://kubernetes.default.svc"
+WAVE = "argocd.argoproj.io/sync-wave"
+CHART = "helm/ml-api-chart"
+_RETRY = {"limit": 5, "backoff": {"duration": "10s", "factor": 2, "maxDuration": "5m"}}
+_KINDS = (
+    ("", "ConfigMap"), ("", "Service"), ("", "ServiceAccount"), ("apps", "Deployment"), ("batch", "CronJob"),
+    ("autoscaling", "HorizontalPodAutoscaler"), ("keda.sh", "ScaledObject"), ("policy", "PodDisruptionBudget"),
+    ("networking.k8s.io", "NetworkPolicy"), ("networking.k8s.io", "Ingress"),
+    ("gateway.networking.k8s.io", "HTTPRoute"), ("rbac.authorization.k8s.io", "Role"),
+    ("rbac.authorization.k8s.io", "RoleBinding"), ("monitoring.coreos.com", "ServiceMonitor"),
+    ("monitoring.coreos.com", "PrometheusRule"), ("argoproj.io", "WorkflowTemplate"), ("argoproj.io", "CronWorkflow"),
+    ("argoproj.io", "WorkflowEventBinding"), ("argoproj.io", "Rollout"), ("argoproj.io", "AnalysisTemplate"),
+    ("serving.kserve.io", "InferenceService"), ("serving.kserve.io", "ServingRuntime"),
+    ("machinelearning.seldon.io", "SeldonDeployment"), ("external-secrets.io", "ExternalSecret"),
+    ("external-secrets.io", "SecretStore"),
+)  # fmt: skip
+# fields that a controller or an autoscaler owns: (API group, kind, pointers)
+_OWNED: Sequence[tuple[str, str, tuple[str, ...]]] = (
+    ("apps", "Deployment", ("/spec/replicas",)),
+    ("argoproj.io", "Rollout", ("/spec/replicas",)),
+    ("serving.kserve.io", "InferenceService", ("/spec/predictor/model/protocolVersion",)),
+    ("machinelearning.seldon.io", "SeldonDeployment", ("/spec/predictors/0/replicas", "/spec/protocol")),
+    ("external-secrets.io", "ExternalSecret", ("/spec/refreshInterval",)),
+)
+
+
+def files(subject: Subject) -> Files:
+    """Return the project and its applications; nothing without a repository to follow or a cluster to follow it."""
+    if not subject.places or not subject.repository:
+        return {}
+    applications = [_serving(subject, place) for place in subject.places]
+    return {
+        "argocd/project.yaml": one(_project(subject)),
+        "argocd/argocd-app.yaml": Objects([
+            _folder(subject, "security", 0, ("security",)),
+            _folder(subject, "monitoring", 1, ("monitoring/prometheus", "monitoring/grafana")),
+            *([_folder(subject, "workflows", 2, ("workflows",))] if _scheduled(subject) else []),
+            *applications,
+        ]),
+    }  # fmt: skip
+
+
+def _scheduled(subject: Subject) -> bool:
+    return any(place.scheduler for place in subject.places)
+
+
+def _project(subject: Subject) -> dict[str, Any]:
+    head = {"name": subject.name, "namespace": NAMESPACE, "labels": labels(subject, "project"),
+            "annotations": {WAVE: "-1"}}  # fmt: skip
+    return kind(API, "AppProject", head, spec={
+        "description": subject.description[:255] or subject.model,
+        "sourceRepos": [subject.repository],
+        "destinations": [
+            {"server": CLUSTER, "namespace": namespace_of(subject, place)} for place in subject.places
+        ],
+        "clusterResourceWhitelist": [{"group": "", "kind": "Namespace"}],
+        "namespaceResourceWhitelist": [{"group": group, "kind": name} for group, name in _KINDS],
+        "orphanedResources": {"warn": True},
+    })  # fmt: skip
+
+
+def _serving(subject: Subject, place: Place) -> dict[str, Any]:
+    """Return the application of one environment: the chart, with the environment's values and its release file."""
+    here = f"../../environments/{place.name}"
+    source = {
+        "repoURL": subject.repository, "targetRevision": subject.branch, "path": CHART,
+        "helm": {"releaseName": subject.name, "valueFiles": [f"{here}/values.yaml", f"{here}/release.yaml"]},
+    }  # fmt: skip
+    return _application(subject, f"{subject.name}-{place.name}", 3, namespace_of(subject, place), [source])
+
+
+def _folder(subject: Subject, name: str, wave: int, paths: Sequence[str]) -> dict[str, Any]:
+    """Return an application of plain files; their objects name their own namespaces."""
+    sources = [
+        {"repoURL": subject.repository, "targetRevision": subject.branch, "path": path, "directory": {"recurse": False}}
+        for path in paths
+    ]
+    return _application(subject, f"{subject.name}-{name}", wave, namespace_of(subject, subject.places[0]), sources)
+
+
+def _application(
+    subject: Subject, name: str, wave: int, namespace: str, sources: Sequence[dict[str, Any]]
+) -> dict[str, Any]:
+    head = {"name": name, "namespace": NAMESPACE, "labels": labels(subject, "application"),
+            "annotations": {WAVE: str(wave)}}  # fmt: skip
+    return kind(API, "Application", head, spec={
+        "project": subject.name,
+        **({"source": sources[0]} if len(sources) == 1 else {"sources": list(sources)}),
+        "destination": {"server": CLUSTER, "namespace": namespace},
+        "syncPolicy": {
+            "automated": {"prune": True, "selfHeal": True, "allowEmpty": False},
+            "syncOptions": [
+                "CreateNamespace=false", "PruneLast=true", "PrunePropagationPolicy=foreground",
+                "ServerSideApply=true", "RespectIgnoreDifferences=true",
+            ],
+            "retry": _RETRY,
+        },
+        "ignoreDifferences": [
+            {"group": group, "kind": owner, "jsonPointers": list(pointers)} for group, owner, pointers in _OWNED
+        ],
+        "revisionHistoryLimit": 10,
+    })  # fmt: skip

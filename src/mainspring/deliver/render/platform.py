@@ -1,0 +1,145 @@
+"""`argocd/platform/`: an app of apps with the tools that the project's files run on; every chart version stands here.
+
+Only what the project file needs is installed. Chart versions were taken from public repositories and were not fetched
+or run here; the tools' own values keep to least privilege and to the labels by which our monitors are found.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from mainspring.deliver.render.argocd import API, CLUSTER, NAMESPACE, WAVE
+from mainspring.deliver.render.content import Files, Objects
+from mainspring.deliver.render.kubernetes import MONITORED, kind, labels
+from mainspring.deliver.render.subject import Subject
+
+PROJECT = "platform"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chart:
+    """One tool: where its chart is, which version, where it goes, when the project needs it. wave: order of syncing."""
+
+    name: str
+    repository: str
+    version: str
+    namespace: str
+    needed: Callable[[Subject], bool]
+    wave: int = 1
+    values: dict[str, Any] = field(default_factory=dict)
+
+
+def _always(subject: Subject) -> bool:
+    return bool(subject.places)
+
+
+def _on(*platforms: str) -> Callable[[Subject], bool]:
+    return lambda subject: any(place.platform in platforms for place in subject.places)
+
+
+def _stored(kind: str, *schemes: str) -> Callable[[Subject], bool]:
+    return lambda subject: any(place.stores.get(kind, "").startswith(schemes) for place in subject.places)
+
+
+def _with_vault(subject: Subject) -> bool:
+    values = [value for place in subject.places for value in place.stores.values()]
+    return any(value.startswith("secret://vault/") for value in (*values, *subject.webhooks))
+
+
+_ARGO = "https://argoproj.github.io/argo-helm"
+CHARTS: tuple[Chart, ...] = (
+    Chart(name="cert-manager", repository="https://charts.jetstack.io", version="v1.17.1", namespace="cert-manager",
+          needed=_on("kserve"), wave=0, values={"crds": {"enabled": True}}),
+    Chart(name="kube-prometheus-stack", repository="https://prometheus-community.github.io/helm-charts",
+          version="72.6.2", namespace="monitoring", needed=_always, wave=0,
+          values={"prometheus": {"prometheusSpec": {
+              "serviceMonitorSelector": {"matchLabels": MONITORED}, "ruleSelector": {"matchLabels": MONITORED},
+              "serviceMonitorNamespaceSelector": {}, "ruleNamespaceSelector": {},
+          }}}),
+    Chart(name="metrics-server", repository="https://kubernetes-sigs.github.io/metrics-server", version="3.12.2",
+          namespace="kube-system", needed=_always),
+    Chart(name="external-secrets", repository="https://charts.external-secrets.io", version="2.6.0",
+          namespace="external-secrets", needed=_with_vault, wave=0, values={"installCRDs": True}),
+    Chart(name="vault", repository="https://helm.releases.hashicorp.com", version="0.29.1", namespace="vault",
+          needed=_with_vault, wave=0, values={"injector": {"enabled": False}, "server": {"dev": {"enabled": False}}}),
+    Chart(name="argo-workflows", repository=_ARGO, version="0.45.21", namespace="argo",
+          needed=lambda subject: any(place.scheduler for place in subject.places),
+          values={"workflow": {"serviceAccount": {"create": False}}, "server": {"authModes": ["client"]}}),
+    Chart(name="argo-rollouts", repository=_ARGO, version="2.39.1", namespace="argo-rollouts", needed=_on("rollouts")),
+    Chart(name="kserve-crd", repository="ghcr.io/kserve/charts", version="v0.16.0", namespace="kserve",
+          needed=_on("kserve")),
+    Chart(name="kserve", repository="ghcr.io/kserve/charts", version="v0.16.0", namespace="kserve",
+          needed=_on("kserve"), wave=2,
+          values={"kserve": {"controller": {"deploymentMode": "RawDeployment"}}}),
+    Chart(name="seldon-core-operator", repository="https://storage.googleapis.com/seldon-charts", version="1.17.1",
+          namespace="seldon-system", needed=_on("seldon")),
+    Chart(name="redis", repository="registry-1.docker.io/bitnamicharts", version="20.11.3", namespace="redis",
+          needed=_stored("online", "redis"), values={"auth": {"existingSecret": "redis"}}),
+    Chart(name="cloudnative-pg", repository="https://cloudnative-pg.github.io/charts", version="0.27.1",
+          namespace="cnpg-system", needed=_stored("ledger", "postgres", "secret://")),
+    Chart(name="oauth2-proxy", repository="https://oauth2-proxy.github.io/manifests", version="7.12.5",
+          namespace="mlflow", needed=_stored("tracking", "http"), wave=2,
+          values={"config": {"existingSecret": "oauth2-proxy"}, "extraArgs": {"upstream": "http://127.0.0.1:5000"}}),
+)  # fmt: skip
+
+
+def files(subject: Subject) -> Files:
+    """Return the project, the app of apps and the applications of what is needed."""
+    charts = [chart for chart in CHARTS if chart.needed(subject)]
+    if not charts or not subject.repository:
+        return {}
+    return {
+        "argocd/platform/project.yaml": Objects([_project(subject, charts)]),
+        "argocd/platform/applications.yaml": Objects([_application(subject, chart) for chart in charts]),
+        "argocd/platform.yaml": Objects([_app_of_apps(subject)]),
+    }
+
+
+def _project(subject: Subject, charts: list[Chart]) -> dict[str, Any]:
+    head = {"name": PROJECT, "namespace": NAMESPACE, "labels": labels(subject, "platform"), "annotations": {WAVE: "-1"}}
+    whole = [
+             ("", "Namespace"), ("apiextensions.k8s.io", "CustomResourceDefinition"),
+             ("rbac.authorization.k8s.io", "ClusterRole"), ("rbac.authorization.k8s.io", "ClusterRoleBinding"),
+             ("admissionregistration.k8s.io", "ValidatingWebhookConfiguration"),
+             ("admissionregistration.k8s.io", "MutatingWebhookConfiguration"),
+             ("apiregistration.k8s.io", "APIService"), ("scheduling.k8s.io", "PriorityClass"),
+             ("serving.kserve.io", "ClusterServingRuntime"), ("serving.kserve.io", "ClusterStorageContainer"),
+    ]  # fmt: skip
+    return kind(API, "AppProject", head, spec={
+        "description": "Tools that models run on",
+        "sourceRepos": sorted({subject.repository, *(chart.repository for chart in charts)}),
+        "destinations": [
+            {"server": CLUSTER, "namespace": name} for name in sorted({NAMESPACE, *(c.namespace for c in charts)})
+        ],
+        "clusterResourceWhitelist": [{"group": group, "kind": name} for group, name in whole],
+    })  # fmt: skip
+
+
+def _app_of_apps(subject: Subject) -> dict[str, Any]:
+    head = {"name": PROJECT, "namespace": NAMESPACE, "labels": labels(subject, "platform"), "annotations": {WAVE: "-1"}}
+    source = {
+        "repoURL": subject.repository, "targetRevision": subject.branch, "path": "argocd/platform",
+        "directory": {"recurse": False},
+    }  # fmt: skip
+    return kind(API, "Application", head, spec=_spec(source, NAMESPACE))
+
+
+def _application(subject: Subject, chart: Chart) -> dict[str, Any]:
+    head = {"name": chart.name, "namespace": NAMESPACE, "labels": labels(subject, "platform"),
+            "annotations": {WAVE: str(chart.wave)}}  # fmt: skip
+    source = {
+        "repoURL": chart.repository, "chart": chart.name, "targetRevision": chart.version,
+        "helm": {"releaseName": chart.name, **({"valuesObject": chart.values} if chart.values else {})},
+    }  # fmt: skip
+    return kind(API, "Application", head, spec=_spec(source, chart.namespace))
+
+
+def _spec(source: dict[str, Any], namespace: str) -> dict[str, Any]:
+    return {
+        "project": PROJECT, "source": source, "destination": {"server": CLUSTER, "namespace": namespace},
+        "syncPolicy": {
+            "automated": {"prune": True, "selfHeal": True, "allowEmpty": False},
+            "syncOptions": ["CreateNamespace=true", "PruneLast=true", "ServerSideApply=true"],
+            "retry": {"limit": 5, "backoff": {"duration": "10s", "factor": 2, "maxDuration": "5m"}},
+        },
+    }  # fmt: skip

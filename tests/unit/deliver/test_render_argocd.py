@@ -1,0 +1,85 @@
+"""Argo CD files: right by the schemas, safe by the policy lint, and they cover exactly what is rendered."""
+
+from typing import Any
+
+import pytest
+from tests import crd_schemas
+from tests.unit.deliver.render_subject import place, subject
+
+from mainspring.adapters.yaml.dump import dump
+from mainspring.adapters.yaml.read import read_text
+from mainspring.deliver.render import argocd, platform
+from mainspring.deliver.render.content import Files, Objects
+from mainspring.deliver.render.subject import PLATFORMS, Subject
+from mainspring.security.lint import lint
+
+
+def documents(files: Files) -> list[dict[str, Any]]:
+    return [dict(d) for content in files.values() if isinstance(content, Objects) for d in content.documents]
+
+
+def named(files: Files, kind: str) -> dict[str, dict[str, Any]]:
+    return {d["metadata"]["name"]: d for d in documents(files) if d["kind"] == kind}
+
+
+FULL = subject(
+    *(place(f"on-{name}", name, scheduler="cronworkflow", stores={
+        "ledger": "secret://vault/ml/ledger#url", "online": "redis://features:6379", "tracking": "http://mlflow:5000",
+    }) for name in PLATFORMS if name != "local")
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("project", [subject(), FULL, subject(place("dev", "deployment"))])
+def test_every_object_is_right_and_safe(project: Subject) -> None:
+    for files in (argocd.files(project), platform.files(project)):
+        assert crd_schemas.check(documents(files)) == len(documents(files)) > 0
+        texts = [read_text(path, "kubernetes", dump(c)) for path, c in files.items() if isinstance(c, Objects)]
+        assert [str(finding) for finding in lint(texts)] == []
+
+
+def test_the_project_allows_each_environment_and_nothing_else() -> None:
+    files = argocd.files(FULL)
+    project = named(files, "AppProject")["flight-delay"]["spec"]
+    assert project["sourceRepos"] == [FULL.repository]
+    allowed = {item["namespace"] for item in project["destinations"]}
+    assert allowed == {f"flight-delay-on-{name}" for name in PLATFORMS if name != "local"}
+    assert all("*" not in str(item) for item in project["destinations"] + project["namespaceResourceWhitelist"])
+    applications = named(files, "Application")
+    assert {a["spec"]["destination"]["namespace"] for a in applications.values()} <= allowed
+
+
+def test_an_environments_application_reads_its_values_then_its_release() -> None:
+    application = named(argocd.files(FULL), "Application")["flight-delay-on-kserve"]["spec"]
+    assert application["source"]["helm"]["valueFiles"] == [
+        "../../environments/on-kserve/values.yaml", "../../environments/on-kserve/release.yaml",
+    ]  # fmt: skip
+    assert application["source"]["targetRevision"] == "main"
+    assert application["syncPolicy"]["automated"] == {"prune": True, "selfHeal": True, "allowEmpty": False}
+
+
+def test_namespaces_come_before_what_lives_in_them() -> None:
+    files = argocd.files(FULL)
+    waves = {name: int(d["metadata"]["annotations"][argocd.WAVE]) for name, d in named(files, "Application").items()}
+    assert waves["flight-delay-security"] < waves["flight-delay-monitoring"] < waves["flight-delay-on-kserve"]
+
+
+def test_only_needed_tools_are_installed_each_at_one_version() -> None:
+    small = named(platform.files(subject(place("dev", "deployment"))), "Application")
+    assert set(small) == {"platform", "kube-prometheus-stack", "metrics-server"}
+    full = named(platform.files(FULL), "Application")
+    assert {"kserve", "seldon-core-operator", "argo-rollouts", "vault", "redis", "cloudnative-pg"} <= set(full)
+    charts = [a["spec"]["source"] for name, a in full.items() if name != "platform"]
+    assert all(source["targetRevision"][-1].isdigit() and "*" not in source["targetRevision"] for source in charts)
+
+
+def test_monitors_carry_the_label_that_the_stack_selects() -> None:
+    stack = named(platform.files(FULL), "Application")["kube-prometheus-stack"]["spec"]["source"]["helm"]
+    chosen = stack["valuesObject"]["prometheus"]["prometheusSpec"]["serviceMonitorSelector"]["matchLabels"]
+    assert chosen == {"release": "kube-prometheus-stack"}
+
+
+def test_without_a_repository_there_is_nothing_to_follow() -> None:
+    from dataclasses import replace
+
+    lonely = replace(FULL, repository="")
+    assert argocd.files(lonely) == platform.files(lonely) == {}
