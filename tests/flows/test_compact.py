@@ -89,12 +89,29 @@ def test_reading_goes_on_after_compaction(tmp_path: Path) -> None:
     assert list(house.reader.read(position).records) == records[BATCH + 1 :]
 
 
+def test_the_segments_of_several_workers_go_together_and_a_later_one_of_an_old_hour_is_kept(tmp_path: Path) -> None:
+    records = hourly(2 * BATCH + 4)
+    house = House(tmp_path, records[::2])
+    worker = SegmentWriter(tmp_path / "log", "1")
+    worker.append(records[1::2])
+    worker.close()
+    assert compact(house.ports, house.reader.read().position) == 2
+    assert house.rows() == 3 * len(records)
+    again = request(["z"], [START], {OLD: np.array([0.5])}, number=99, logged_at=START)
+    writer = SegmentWriter(tmp_path / "log")  # a server whose clock was set back
+    writer.append([again])
+    writer.close()
+    assert compact(house.ports, house.reader.read().position) == 0
+    assert house.rows() == 3 * len(records) + 1
+    assert [house.find(record) for record in [*records[::5], again]] == [*records[::5], again]
+
+
 class Killed:
     """Segments whose process dies after some removals."""
 
     def __init__(self, inner: SegmentReader, removals: int) -> None:
         self.inner, self.left = inner, removals
-        self.segments, self.read = inner.segments, inner.read
+        self.closed, self.records = inner.closed, inner.records
 
     def remove(self, name: str) -> None:
         if not self.left:

@@ -27,10 +27,14 @@ _ASSEMBLERS = 8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerRoom:
-    """The files of one server: the repository with its release file, and its state."""
+    """The files of one server: the repository with its release file, and its state.
+
+    worker: 0 for a server's only or first process, then 1, 2, ...: each writes segments of its own.
+    """
 
     root: Path
     environment: str
+    worker: int = 0
 
     @property
     def state(self) -> Path:
@@ -105,7 +109,7 @@ def server_parts(room: ServerRoom, *, replay_clock: bool) -> ServerParts:
     from mainspring.adapters.git.releases import ReleaseFiles as GitReleases
 
     clock = _clock(room, replay_clock)
-    log = PredictionLog(SegmentWriter(room.state / "log"))
+    log = PredictionLog(SegmentWriter(room.state / "log", str(room.worker) if room.worker else ""))
     plane = Plane(log=log, clock=clock, random=os.urandom, assemble=_assembler(room))
     releases = CommittedReleases(GitReleases(room.root), room.environment)
     keys = FileKeys(room.state, room.root)

@@ -1,8 +1,9 @@
 """Turn closed segments of the prediction log into Parquet, one row a prediction, and find a request again there.
 
-A segment is closed when a newer one exists and `watch` has taken it in. The Parquet file is in place before its
-segments go, and its oldest segment goes last: while that is there the removal goes on where a kill stopped it, so
-nothing is lost and nothing is written twice.
+Several writers each have their own segment of an hour, and an hour's segments go together: when nothing more will be
+written to them and `watch` has taken all of them in. The Parquet file is in place before its segments go, and those of
+its oldest hour go last: while one is there the removal goes on where a kill stopped it, so nothing is lost and nothing
+is written twice.
 """
 
 import json
@@ -14,28 +15,28 @@ from typing import Any, Protocol
 import numpy as np
 
 from mainspring.develop.ports import Frames
-from mainspring.flows.ingest import LogStretch
 from mainspring.kernel.errors import NotFound
 from mainspring.kernel.files import make_private, replace
 from mainspring.kernel.ids import hour_of, split_prediction_id
 from mainspring.kernel.records import LoggedRequest
-from mainspring.kernel.times import from_us
+from mainspring.kernel.times import HOUR, from_us
 from mainspring.observe.ports import Position
 from mainspring.stats.columns import Columns, take
 
 BATCH = 24
+_HOUR = 10
 FEATURE, TEXT, SCORE, FAILED, TOOK = "feature:", "text:", "score:", "failed:", "took:"
-_PLAIN = ("request_id", "logged_at", "took_us", "release", "layout")
+_PLAIN = ("request_id", "logged_at", "took_us", "release", "layout", "sample")
 
 
 class Segments(Protocol):
     """The log's files."""
 
-    def segments(self) -> list[str]:
-        """Return the names, oldest hour first."""
+    def closed(self, taken_in: Position) -> list[str]:
+        """Return the names, oldest hour first, of the hours that are finished and lie before a position."""
 
-    def read(self, after: Position, limit: int) -> LogStretch:
-        """Return at most `limit` (0: all) records after a position."""
+    def records(self, name: str) -> list[LoggedRequest]:
+        """Return the records of a segment."""
 
     def remove(self, name: str) -> None:
         """Remove a segment that was compacted."""
@@ -51,11 +52,13 @@ class CompactPorts:
 
 
 def compact(ports: CompactPorts, taken_in: Position) -> int:
-    """Write every `BATCH` closed segments that lie before `taken_in` as one Parquet file; return the files written."""
-    closed = _go_on([name for name in ports.segments.segments()[:-1] if name < taken_in[0]], ports)
+    """Write the segments of every `BATCH` closed hours as one Parquet file; return the files written."""
+    closed = _go_on(ports.segments.closed(taken_in), ports)
+    hours = list(dict.fromkeys(map(_hour, closed)))
     written = 0
-    for start in range(0, len(closed) - BATCH + 1, BATCH):
-        names = closed[start : start + BATCH]
+    for start in range(0, len(hours) - BATCH + 1, BATCH):
+        first, last = hours[start], hours[start + BATCH - 1]
+        names = [name for name in closed if first <= _hour(name) <= last]
         _write(names, ports)
         _remove(names, ports)
         written += 1
@@ -65,10 +68,11 @@ def compact(ports: CompactPorts, taken_in: Position) -> int:
 def find_compacted(prediction_id: str, folder: Path, frames: Frames) -> LoggedRequest:
     """Return the request of a prediction id from the Parquet files; `NotFound` if it is in none."""
     request, _ = split_prediction_id(prediction_id)
-    hour = f"{from_us(hour_of(prediction_id)):%Y%m%d%H}"
+    asked = hour_of(prediction_id)
+    hours = {f"{from_us(at):%Y%m%d%H}" for at in (asked, asked + HOUR)}  # it may stand in the next hour's segment
     for path in sorted(folder.glob("*.parquet")):
         first, _, last = path.stem.partition("-")
-        if first <= hour <= last:
+        if any(first <= hour <= last for hour in hours):
             columns = frames.read(path)
             rows = columns["request_id"] == request
             if rows.any():
@@ -80,8 +84,10 @@ def _go_on(closed: list[str], ports: CompactPorts) -> list[str]:
     """Remove the segments of a file whose removal was cut short; return the segments that are in no file."""
     for path in sorted(ports.folder.glob("*.parquet")):
         first, _, last = path.stem.partition("-")
-        if any(Path(name).stem == first for name in closed):
-            done = [name for name in closed if first <= Path(name).stem <= last]
+        if any(_hour(name) == first for name in closed):
+            written = set(ports.frames.read(path)["request_id"].tolist())
+            inside = [name for name in closed if first <= _hour(name) <= last]
+            done = [name for name in inside if all(r.request_id in written for r in ports.segments.records(name)[:1])]
             _remove(done, ports)
             closed = [name for name in closed if name not in done]
     return closed
@@ -94,15 +100,8 @@ def _remove(names: Sequence[str], ports: CompactPorts) -> None:
 
 def _write(names: Sequence[str], ports: CompactPorts) -> None:
     make_private(ports.folder)
-    target = ports.folder / f"{Path(names[0]).stem}-{Path(names[-1]).stem}.parquet"
-    records: list[LoggedRequest] = []
-    place: Position = (names[0], 0)
-    while (found := ports.segments.read(place, 1_000)).records:
-        inside = [record for record in found.records if _hour(record) <= Path(names[-1]).stem]
-        records.extend(inside)
-        place = found.position
-        if len(inside) < len(found.records):
-            break
+    target = ports.folder / f"{_hour(names[0])}-{_hour(names[-1])}.parquet"
+    records = [record for name in names for record in ports.segments.records(name)]
     beside = target.with_suffix(".tmp")
     beside.unlink(missing_ok=True)
     ports.frames.write(beside, columns_of(records))
@@ -125,6 +124,7 @@ def columns_of(records: Sequence[LoggedRequest]) -> Columns:
         "asked_at": _joined([np.frombuffer(record.asked_at, "<i8") for record in records]).astype(np.int64),
         "served_by": _texts([record.versions[place] for record in records for place in record.served]),
         "layout": _spread([_layout(record) for record in records], rows),
+        "sample": np.repeat(np.array([record.sample for record in records], np.float64), rows),
     }
     for name in dict.fromkeys(name for record in records for name in record.numbers):
         found[FEATURE + name] = _numbers([record.numbers.get(name) for record in records], rows)
@@ -141,8 +141,8 @@ def columns_of(records: Sequence[LoggedRequest]) -> Columns:
 
 def _record(columns: Columns) -> LoggedRequest:
     """Return the request that these rows of one request id were."""
-    first = {name: columns[name][0] for name in _PLAIN}
-    versions, numbers, strings = json.loads(first["layout"])
+    first = {name: columns[name][0] for name in _PLAIN if name in columns}
+    versions, numbers, strings, *redacted = json.loads(first["layout"])
     errors = {n.removeprefix(FAILED): v[0] for n, v in columns.items() if n.startswith(FAILED) and v[0] is not None}
     took = {n.removeprefix(TOOK): int(v[0]) for n, v in columns.items() if n.startswith(TOOK) and v[0] >= 0}
     return LoggedRequest(
@@ -153,15 +153,16 @@ def _record(columns: Columns) -> LoggedRequest:
         strings={name: columns[TEXT + name].tolist() for name in strings},
         versions=versions, scores={name: columns[SCORE + name].astype("<f8").tobytes() for name in versions},
         served=bytes(versions.index(digest) for digest in columns["served_by"]), errors=errors, took_each=took,
+        sample=float(first.get("sample", 1.0)), redacted=redacted[0] if redacted else [],
     )  # fmt: skip
 
 
 def _layout(record: LoggedRequest) -> str:
-    return json.dumps([record.versions, list(record.numbers), list(record.strings)])
+    return json.dumps([record.versions, list(record.numbers), list(record.strings), record.redacted])
 
 
-def _hour(record: LoggedRequest) -> str:
-    return f"{from_us(record.logged_at):%Y%m%d%H}"
+def _hour(segment: str) -> str:
+    return segment[:_HOUR]
 
 
 def _numbers(parts: Sequence[bytes | None], rows: Sequence[int]) -> Any:  # noqa: ANN401 - an array

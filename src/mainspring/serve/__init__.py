@@ -9,12 +9,16 @@ Serve opens no ledger and knows no release file: `ports.Routing` is all it is to
 """
 
 from mainspring.serve.log import LogLimits, PredictionLog
+from mainspring.serve.log_rules import LogRules
+from mainspring.serve.log_sinks import Cadence, LogCounts, Sink, SinkReport
 from mainspring.serve.plane import Plane, PlaneRules
 from mainspring.serve.ports import (
     Assemble,
     Challenger,
+    Chunk,
     Engine,
     LoadedModel,
+    LogRefused,
     LogSink,
     LogWriter,
     Models,
@@ -29,10 +33,15 @@ from mainspring.serve.router import AbortRule
 __all__ = [
     "AbortRule",
     "Assemble",
+    "Cadence",
     "Challenger",
+    "Chunk",
     "Engine",
     "LoadedModel",
+    "LogCounts",
     "LogLimits",
+    "LogRefused",
+    "LogRules",
     "LogSink",
     "LogWriter",
     "Models",
@@ -44,5 +53,7 @@ __all__ = [
     "Releases",
     "Routing",
     "Served",
+    "Sink",
+    "SinkReport",
     "rollout_id_of",
 ]

@@ -1,22 +1,25 @@
-"""The prediction log's near end: a bounded queue and one writer thread. It never blocks an answer.
+"""The prediction log's near end: a bounded queue, a thread that packs, a thread a sink. It never blocks an answer.
 
-`put` drops and counts when the queue is full (rows or bytes) or closed; a writer that fails (a full disk) loses its
-batch, which is counted too, and is tried again with the next one.
+`put` drops and counts when the queue is full (rows or bytes) or closed. The packing thread applies the rules, makes
+frames (`frames`) and gives the same bytes to every sink (`log_sinks`); it lets other threads run after each frame, for
+it shares one interpreter with the server. The first sink is the disk: `flush`, `counts` and the bound are about it.
 """
 
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
-from mainspring.kernel.errors import MainspringError
 from mainspring.kernel.records import LoggedRequest
-from mainspring.serve.ports import LogWriter
+from mainspring.kernel.times import HOUR
+from mainspring.serve.frames import MAX_REQUESTS, Unloggable, pack, runs
+from mainspring.serve.log_rules import LogRules
+from mainspring.serve.log_sinks import LOCAL, LogCounts, Sink, SinkReport, SinkRunner
+from mainspring.serve.ports import Chunk, LogWriter
 
-_GATHER_S = 0.005  # wait a moment after the first record, so that a busy server writes batches
-_BATCH = 512
-_TEXT_BYTES = 48  # what a short string costs in a list; an estimate is enough for a bound
+_GATHER_S = 0.01  # wait a moment after the first record, so that a busy server packs many
+_NUMBER, _TEXT, _REQUEST = 8, 64, 1_200  # bytes that a number, a short text, a request take in memory, about
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,31 +30,27 @@ class LogLimits:
     size: int = 256 << 20
 
 
-@dataclass(slots=True, kw_only=True)
-class LogCounts:
-    """Totals since the start. frames: requests written; failures: batches that the writer lost."""
-
-    rows: int = 0
-    frames: int = 0
-    dropped_rows: int = 0
-    dropped_frames: int = 0
-    failures: int = 0
-
-
 class PredictionLog:
-    """Queues records for `writer`, which only this log's own thread calls."""
+    """Queues records for `writer`, which only this log's own thread calls, and for further sinks.
 
-    def __init__(self, writer: LogWriter, limits: LogLimits | None = None) -> None:
-        self._writer, self._limits = writer, limits or LogLimits()
+    sinks: places beside the disk, each with a bounded queue of its own; their failures are theirs alone.
+    """
+
+    def __init__(
+        self, writer: LogWriter, limits: LogLimits | None = None, *, rules: LogRules | None = None,
+        sinks: Sequence[Sink] = (),
+    ) -> None:  # fmt: skip
+        self._limits, self.rules = limits or LogLimits(), rules or LogRules()
         self._waiting: deque[tuple[LoggedRequest, int]] = deque()
         self._rows = self._size = 0
         self._lock = threading.Lock()
-        self._wake = threading.Event()
-        self._put = self._done = 0
-        self._synced = threading.Condition(self._lock)
-        self._closing = False
-        self.counts = LogCounts()
-        self.failure = ""
+        self._wake, self._hurry = threading.Event(), threading.Event()
+        self._put = self._done = self._numbered = 0
+        self._settling = threading.Condition(self._lock)
+        self._idle = self._closing = False
+        self._lost, self._unloggable = LogCounts(), ""
+        self._disk = SinkRunner(Sink(name="disk", writer=writer, cadence=LOCAL), self._settled)
+        self._others = [SinkRunner(sink) for sink in sinks]
         self._thread = threading.Thread(target=self._run, name="prediction-log", daemon=True)
         self._thread.start()
 
@@ -60,20 +59,45 @@ class PredictionLog:
         """Return how many rows wait for the disk."""
         return self._rows
 
+    @property
+    def counts(self) -> LogCounts:
+        """Return the totals since the start: rows on disk, and what was lost before or at the disk."""
+        disk, lost = self._disk.counts, self._lost
+        return replace(
+            disk, dropped_rows=disk.dropped_rows + lost.dropped_rows, failures=disk.failures + lost.failures,
+            dropped_frames=disk.dropped_frames + lost.dropped_frames, sampled_out_rows=lost.sampled_out_rows,
+        )  # fmt: skip
+
+    @property
+    def failure(self) -> str:
+        """Return what went wrong last at the disk, or with a record; "" if nothing did."""
+        return self._disk.failure or self._unloggable
+
+    def sinks(self) -> Sequence[SinkReport]:
+        """Return how every sink does, the disk first."""
+        return [runner.report() for runner in (self._disk, *self._others)]
+
+    def redact_also(self, columns: Iterable[str]) -> None:
+        """Redact these columns from the next record on; a loaded model may ask for it."""
+        self.rules = self.rules.adding(columns)
+
     def put(self, record: LoggedRequest, /) -> bool:
-        """Queue one record; False when it was dropped."""
+        """Queue one record; False when it was dropped. May be called by any thread; the record is the log's now."""
         rows, size = len(record.keys), _size_of(record)
+        if self.rules.sample < 1 and not self.rules.takes(record.request_id):
+            with self._lock:
+                self._lost.sampled_out_rows += rows
+            return True
         with self._lock:
-            full = self._rows + rows > self._limits.rows or self._size + size > self._limits.size
-            if full or self._closing:
-                self.counts.dropped_rows += rows
-                self.counts.dropped_frames += 1
+            if self._rows + rows > self._limits.rows or self._size + size > self._limits.size or self._closing:
+                self._lost.dropped_rows += rows
+                self._lost.dropped_frames += 1
                 return False
             self._rows += rows
             self._size += size
             self._put += 1
             self._waiting.append((record, size))
-        if not self._wake.is_set():
+        if self._idle:
             self._wake.set()
         return True
 
@@ -82,65 +106,106 @@ class PredictionLog:
 
         Raises `TimeoutError` when the disk does not keep up.
         """
-        with self._synced:
+        with self._settling:
             target = self._put
+            self._hurry.set()
             self._wake.set()
-            if not self._synced.wait_for(lambda: self._done >= target, timeout_s):
+            if not self._settling.wait_for(lambda: self._done >= target, timeout_s):
                 raise TimeoutError(f"{target - self._done} records still wait for the disk")
-            return {"rows": self.counts.rows, "frames": self.counts.frames}
+        return {"rows": self._disk.counts.rows, "frames": self._disk.counts.frames}
 
     def close(self) -> None:
         """Write what waits, then finish."""
         with self._lock:
             self._closing = True
-            self._wake.set()
+        self._hurry.set()
+        self._wake.set()
         self._thread.join()
+        self._disk.close()
+        for runner in self._others:
+            runner.close()
 
     def _run(self) -> None:
-        while True:
-            self._wake.wait()
-            if not self._closing:
-                time.sleep(_GATHER_S)
-            batch = self._taken()
-            if batch:
-                self._write(batch)
-            elif self._closing:
-                break
-        self._attempt(self._writer.close)
+        while self._awaited():
+            self._hurry.wait(_GATHER_S)
+            if is_hurried := self._hurry.is_set():
+                self._hurry.clear()
+            for _ in range(-(-len(self._waiting) // MAX_REQUESTS)):
+                self._pack_some()
+                time.sleep(0)  # lets the server have the interpreter between two frames
+            if is_hurried:
+                self._disk.hurry()
 
-    def _taken(self) -> list[LoggedRequest]:
-        with self._lock:
-            taken = [self._waiting.popleft() for _ in range(min(_BATCH, len(self._waiting)))]
-            self._rows -= sum(len(record.keys) for record, _ in taken)
-            self._size -= sum(size for _, size in taken)
-            if not self._waiting and not self._closing:
-                self._wake.clear()
-            return [record for record, _ in taken]
+    def _awaited(self) -> bool:
+        """Wait until there is something to pack; False when the log closes and all is packed."""
+        while not self._waiting and not self._hurry.is_set():
+            if self._closing:
+                return False
+            self._idle = True  # `put` looks at it after it has appended: one of the two sees the other
+            if not self._waiting:
+                self._wake.wait()
+            self._wake.clear()
+            self._idle = False
+        return bool(self._waiting) or not self._closing
 
-    def _write(self, batch: list[LoggedRequest]) -> None:
-        rows = sum(len(record.keys) for record in batch)
-        written = self._attempt(lambda: self._writer.append(batch)) and self._attempt(self._writer.sync)
-        with self._synced:
-            if written:
-                self.counts.rows += rows
-                self.counts.frames += len(batch)
-            else:
-                self.counts.dropped_rows += rows
-                self.counts.dropped_frames += len(batch)
-            self._done += len(batch)
-            self._synced.notify_all()
+    def _pack_some(self) -> None:
+        taken = [self._waiting.popleft() for _ in range(min(MAX_REQUESTS, len(self._waiting)))]
+        rules = self.rules
+        place = 0
+        for run in runs([rules.applied(record) for record, _ in taken]):
+            self._offer(run, [size for _, size in taken[place : place + len(run)]])
+            place += len(run)
 
-    def _attempt(self, act: Callable[[], object]) -> bool:
+    def _offer(self, run: Sequence[LoggedRequest], sizes: Sequence[int]) -> None:
+        """Give the frame of a run to every sink; a request that cannot be packed is dropped alone."""
+        rows = sum([len(record.keys) for record in run])
         try:
-            act()
-        except (OSError, MainspringError) as error:
-            self.counts.failures += 1
-            self.failure = f"{type(error).__name__}: {error}"[:200]
-            return False
-        return True
+            frame = pack(run)
+        except Unloggable as error:
+            if len(run) > 1:
+                for record, size in zip(run, sizes, strict=True):
+                    self._offer([record], [size])
+            else:
+                self._refuse(run[0], sizes[0], str(error))
+            return
+        chunk = Chunk(
+            number=self._numbered, hour=run[0].logged_at // HOUR * HOUR, requests=len(run), rows=rows,
+            size=sum(sizes), frame=frame,
+        )  # fmt: skip
+        self._numbered += 1
+        for runner in (self._disk, *self._others):
+            runner.offer(chunk)
+
+    def _refuse(self, record: LoggedRequest, size: int, why: str) -> None:
+        with self._settling:
+            self._unloggable = why[:200]
+            self._lost.dropped_rows += len(record.keys)
+            self._lost.dropped_frames += 1
+            self._lost.failures += 1
+            self._finish(1, len(record.keys), size)
+
+    def _settled(self, chunks: Sequence[Chunk]) -> None:
+        with self._settling:
+            self._finish(
+                sum(chunk.requests for chunk in chunks), sum(chunk.rows for chunk in chunks),
+                sum(chunk.size for chunk in chunks),
+            )  # fmt: skip
+
+    def _finish(self, requests: int, rows: int, size: int) -> None:
+        self._done += requests
+        self._rows -= rows
+        self._size -= size
+        self._settling.notify_all()
 
 
 def _size_of(record: LoggedRequest) -> int:
-    """Return an estimate of the record's bytes in memory, without walking the strings."""
+    """Return about how many bytes the record takes in memory. Texts are measured: a client may send long ones."""
     rows = len(record.keys)
-    return rows * (8 * (len(record.numbers) + len(record.scores) + 1) + _TEXT_BYTES * (len(record.strings) + 1)) + 1_000
+    size = (
+        _REQUEST
+        + sum(map(len, record.keys))
+        + rows * (_NUMBER * (len(record.numbers) + len(record.scores) + 1) + _TEXT)
+    )
+    for texts in record.strings.values():
+        size += _TEXT * rows + sum(map(len, filter(None, texts)))
+    return size

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mainspring.kernel.contract import Contract
-from mainspring.kernel.errors import InvalidValue
+from mainspring.kernel.errors import InvalidValue, MainspringError
 from mainspring.kernel.records import LoggedRequest
 from mainspring.stats.columns import Array, Columns, Floats
 
@@ -121,14 +121,40 @@ class LogSink(Protocol):
         """Return False when the record was dropped (and counted)."""
 
 
-class LogWriter(Protocol):
-    """Writes records durably; called by one thread. `adapters.files.logs` is one."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chunk:
+    """One frame of requests of one hour, encoded once for every sink.
 
-    def append(self, records: Sequence[LoggedRequest]) -> int:
-        """Append the records, and return how many frames were written."""
+    number: place in this log since its start, from 0. hour: UTC microseconds at which the hour of `logged_at` begins.
+    size: estimated bytes that the requests took in memory. frame: as `serve.frames` packs it.
+    """
+
+    number: int
+    hour: int
+    requests: int
+    rows: int
+    size: int
+    frame: bytes
+
+
+class LogRefused(MainspringError):
+    """A sink will never take this; trying again is no use."""
+
+    code = "log.refused"
+    exit_code = 1
+
+
+class LogWriter(Protocol):
+    """One place that logged requests go to; called by one thread. Passes tests/conformance/test_log_sinks.py.
+
+    It raises `OSError` or a `MainspringError` and nothing else; `LogRefused` where trying again is no use.
+    """
+
+    def write(self, chunks: Sequence[Chunk], /) -> None:
+        """Take all of the chunks; after an error the same chunks may come again, and what was taken is not doubled."""
 
     def sync(self) -> None:
-        """Return when everything appended is on disk."""
+        """Return when everything written is durable."""
 
     def close(self) -> None:
-        """Finish and release the segment."""
+        """Finish, and let another writer have the place."""

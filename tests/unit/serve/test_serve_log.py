@@ -11,13 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.unit.serve.serving_kit import NOW
 
-from mainspring.adapters.files.logs import SegmentWriter, frame, segment_name
+from mainspring.adapters.files.logs import SegmentWriter, segment_name
 from mainspring.adapters.files.logs_reader import START, SegmentReader
 from mainspring.kernel.errors import Conflict, NotFound
 from mainspring.kernel.ids import request_id
 from mainspring.kernel.records import LoggedRequest
 from mainspring.kernel.times import HOUR
+from mainspring.serve.frames import frames, pack, unpack
 from mainspring.serve.log import LogLimits, PredictionLog
+from mainspring.serve.ports import Chunk
 
 
 def record(number: int, at: int = NOW, rows: int = 2) -> LoggedRequest:
@@ -29,11 +31,13 @@ def record(number: int, at: int = NOW, rows: int = 2) -> LoggedRequest:
     )  # fmt: skip
 
 
-def written(root: Path, records: Sequence[LoggedRequest]) -> Path:
-    writer = SegmentWriter(root)
-    writer.append(records)
-    writer.close()
-    return root / segment_name(NOW)
+def written(root: Path, records: Sequence[LoggedRequest], writer: str = "") -> Path:
+    """Write every record in a frame of its own, as a quiet server does."""
+    segments = SegmentWriter(root, writer)
+    for one in records:
+        segments.append([one])
+    segments.close()
+    return root / segment_name(NOW, writer)
 
 
 def test_what_is_written_is_read_in_order_an_hour_a_segment(tmp_path: Path) -> None:
@@ -137,13 +141,13 @@ class SlowDisk:
         self.records: list[LoggedRequest] = []
         self.failures = failures
 
-    def append(self, records: Sequence[LoggedRequest]) -> int:
+    def write(self, chunks: Sequence[Chunk], /) -> None:
         self.go.wait(10)
         if self.failures:
             self.failures -= 1
             raise OSError(28, "No space left on device")
-        self.records.extend(records)
-        return len(records)
+        for chunk in chunks:
+            self.records += [one for found in frames(chunk.frame) for one in unpack(found.payload, "memory")]
 
     def sync(self) -> None:
         self.go.wait(10)
@@ -204,6 +208,6 @@ def test_a_flush_that_takes_too_long_says_so() -> None:
 
 
 def test_a_frame_is_magic_length_checksum_and_payload() -> None:
-    data = frame(record(1))
+    data = pack([record(1)])
     assert data[:4] == b"\xf7MSL"
     assert int.from_bytes(data[4:8], "little") == len(data) - 12

@@ -1,75 +1,32 @@
-"""Prediction log segments: one file per UTC hour of logged_at, checksummed frames, appended by one process.
+"""Prediction log segments: one file per UTC hour of logged_at and writer, whole frames, appended by one process.
 
-A frame is magic, payload length, CRC-32 of the payload (both little-endian 32 bit) and the payload, a msgpack map of
-`LoggedRequest`. A torn tail (the process died while writing) is cut off when the writer opens the segment again.
-`logs_reader` reads.
+A torn tail (the process died while writing) is cut off when the writer opens the segment again. `serve.frames` says
+what a frame is; `logs_reader` reads.
 """
 
 import errno
 import os
-import struct
-import zlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import IO
 
-import msgspec
-
 from mainspring.adapters.files.logs_lock import FolderLock
+from mainspring.kernel.errors import InvalidValue
 from mainspring.kernel.failpoints import hit
 from mainspring.kernel.files import make_private
 from mainspring.kernel.records import LoggedRequest
-from mainspring.kernel.times import from_us
+from mainspring.kernel.times import HOUR, from_us
+from mainspring.serve.frames import chunks_of, frames
+from mainspring.serve.ports import Chunk
 
-MAGIC = b"\xf7MSL"
-HEAD = struct.Struct("<4sII")
-MAX_PAYLOAD = 256 << 20
-_encoder = msgspec.msgpack.Encoder()
-
-
-@dataclass(frozen=True, slots=True)
-class Frame:
-    """A whole frame at [start, end) of a segment."""
-
-    start: int
-    end: int
-    payload: memoryview
+_WRITER = re.compile(r"[a-z0-9]{0,16}")
 
 
-def segment_name(logged_at: int) -> str:
-    """Return the file name of the hour that holds `logged_at` (UTC microseconds): `2013050106.log`."""
-    return f"{from_us(logged_at):%Y%m%d%H}.log"
-
-
-def frame(record: LoggedRequest) -> bytes:
-    """Return the record's frame."""
-    payload = _encoder.encode(record)
-    return HEAD.pack(MAGIC, len(payload), zlib.crc32(payload)) + payload
-
-
-def frames(data: bytes, start: int = 0) -> Iterator[Frame]:
-    """Yield every whole frame from `start` on; bytes that are no frame are passed over to the next magic."""
-    view, at = memoryview(data), start
-    while (at := data.find(MAGIC, at)) >= 0:
-        found = _frame_at(view, at)
-        if found is None:
-            at += 1
-        else:
-            yield found
-            at = found.end
-
-
-def _frame_at(view: memoryview, at: int) -> Frame | None:
-    if at + HEAD.size > len(view):
-        return None
-    magic, size, checksum = HEAD.unpack_from(view, at)
-    end = at + HEAD.size + size
-    if magic != MAGIC or size > MAX_PAYLOAD or end > len(view):
-        return None
-    payload = view[at + HEAD.size : end]
-    return Frame(at, end, payload) if zlib.crc32(payload) == checksum else None
+def segment_name(logged_at: int, writer: str = "") -> str:
+    """Return the file of the hour that holds `logged_at` (UTC microseconds): `2013050106.log`, `2013050106-1.log`."""
+    return f"{from_us(logged_at):%Y%m%d%H}{'-' if writer else ''}{writer}.log"
 
 
 def _write_whole(stream: IO[bytes], data: bytes) -> None:
@@ -80,54 +37,79 @@ def _write_whole(stream: IO[bytes], data: bytes) -> None:
 
 
 class SegmentWriter:
-    """Appends frames. One process at a time owns a folder; a second one gets `Conflict`."""
+    """Appends frames. A second process with the same `writer` name in a folder gets `Conflict`.
 
-    def __init__(self, root: Path) -> None:
-        self._root = make_private(root)
-        self._lock = FolderLock(root / "writer.lock")
-        self._name = ""
+    writer: "" for a server's only process; workers and batch jobs that log beside it each have a name of their own.
+    """
+
+    def __init__(self, root: Path, writer: str = "") -> None:
+        if not _WRITER.fullmatch(writer):
+            raise InvalidValue(f"{writer[:40]!r} cannot name a log writer", fix="use up to 16 letters a-z and digits")
+        self._root, self._writer = make_private(root), writer
+        self._lock = FolderLock(root / (f"writer-{writer}.lock" if writer else "writer.lock"))
+        self._name, self._hour = "", 0
         self._stream: IO[bytes] | None = None
         self.repaired_bytes = 0
 
-    def append(self, records: Sequence[LoggedRequest]) -> int:
-        """Append records to their hours' segments; return how many frames were written.
+    def write(self, chunks: Sequence[Chunk], /) -> None:
+        """Append chunks to their hours' segments, in one call to the system for each.
 
-        After an error the next append opens the segment anew, which cuts off what was half-written.
+        After an error the next write opens the segment anew, which cuts off what was half-written.
         """
-        count = 0
-        for name, group in groupby(records, key=lambda record: segment_name(record.logged_at)):
-            chunk = [frame(record) for record in group]
+        hours = self._hours(chunks)
+        for hour, group in groupby(zip(hours, chunks, strict=True), key=lambda pair: pair[0]):
+            data = b"".join([chunk.frame for _, chunk in group])
             try:
-                stream = self._opened(name)
+                stream = self._opened(hour)
                 hit("log.write")
-                _write_whole(stream, b"".join(chunk))
+                _write_whole(stream, data)
             except OSError:
                 self._abandon()
                 raise
-            count += len(chunk)
-        return count
+
+    def append(self, records: Sequence[LoggedRequest]) -> int:
+        """Append records as they are, outside a server's log; return how many."""
+        self.write(list(chunks_of(records)))
+        return len(records)
 
     def sync(self) -> None:
-        """Return when everything appended is on disk."""
+        """Return when everything written is on disk."""
         if self._stream is not None:
-            os.fsync(self._stream.fileno())
+            try:
+                os.fsync(self._stream.fileno())
+            except OSError:
+                self._abandon()
+                raise
 
     def close(self) -> None:
         """Flush, and let another writer have the folder."""
-        self._leave()
-        self._lock.release()
+        try:
+            self._leave()
+        finally:
+            self._lock.release()
 
-    def _opened(self, name: str) -> IO[bytes]:
+    def _hours(self, chunks: Sequence[Chunk]) -> list[int]:
+        """Return the hour whose segment takes each chunk: one that ends just after the full hour does not go back.
+
+        A reader takes an hour with a later segment for finished, so nothing may be added to it.
+        """
+        hours, latest = [], self._hour
+        for chunk in chunks:
+            latest = latest if chunk.hour == latest - HOUR else chunk.hour
+            hours.append(latest)
+        return hours
+
+    def _opened(self, hour: int) -> IO[bytes]:
+        name = segment_name(hour, self._writer)
         if self._stream is None or name != self._name:
             self._leave()
-            self._stream, self._name = self._repaired(self._root / name), name
+            self._stream, self._name, self._hour = self._repaired(self._root / name), name, hour
         return self._stream
 
     def _leave(self) -> None:
         if self._stream is not None:
             self.sync()
-            self._stream.close()
-            self._stream = None
+            self._abandon()
 
     def _abandon(self) -> None:
         stream, self._stream = self._stream, None
@@ -138,12 +120,16 @@ class SegmentWriter:
         """Open a segment for appending after its last whole frame."""
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o600)
         stream = os.fdopen(descriptor, "r+b", buffering=0)
-        data = stream.read() or b""
-        end = 0
-        for found in frames(data):
-            end = found.end
-        if end < len(data):
-            self.repaired_bytes += len(data) - end
-            stream.truncate(end)
-        stream.seek(end)
+        try:
+            data = stream.read() or b""
+            end = 0
+            for found in frames(data):
+                end = found.end
+            if end < len(data):
+                self.repaired_bytes += len(data) - end
+                stream.truncate(end)
+            stream.seek(end)
+        except BaseException:
+            stream.close()
+            raise
         return stream
