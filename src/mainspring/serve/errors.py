@@ -121,6 +121,71 @@ class FeaturesFailed(RequestRefused):
     status = 503
 
 
+class Unauthorised(RequestRefused):
+    """No API key was sent, or it is not one that counts."""
+
+    code = "auth.required"
+    status = 401
+
+
+class UnknownKey(Unauthorised):
+    """The API key is not known here, or was revoked."""
+
+    code = "auth.invalid"
+
+
+class ExpiredKey(Unauthorised):
+    """The API key has expired."""
+
+    code = "auth.expired"
+
+
+class Denied(RequestRefused):
+    """The API key may not do this, or not on this model."""
+
+    code = "auth.denied"
+    status = 403
+
+
+class TryLater(RequestRefused):
+    """There are too many requests now. retry_after_s: seconds after which one may be let in."""
+
+    code = "limit"
+    exit_code = 75
+    status = 429
+
+    def __init__(self, what: str, *, fix: str, retry_after_s: float) -> None:
+        super().__init__(what, fix=fix)
+        self.retry_after_s = retry_after_s
+
+
+class RateLimited(TryLater):
+    """The key asks more often than it may."""
+
+    code = "limit.rate"
+
+
+class BudgetSpent(TryLater):
+    """The key's rows of this period are used up."""
+
+    code = "limit.budget"
+
+
+class Overloaded(TryLater):
+    """The server or the model is asked faster than it answers."""
+
+    code = "limit.concurrency"
+    status = 503
+
+
+class DeadlinePassed(RequestRefused):
+    """The answer would come after the request's own deadline."""
+
+    code = "request.deadline"
+    exit_code = 75
+    status = 504
+
+
 class ModelRefused(MainspringError):
     """A model may not serve: its sample scores differ, its contract clashes or its engine fails."""
 

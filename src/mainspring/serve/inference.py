@@ -35,6 +35,7 @@ class Reply(msgspec.Struct, frozen=True):
     release: str
     version: int
     request_id: str
+    rows: int
 
 
 def infer_now(plane: Plane, codec: Codec, body: bytes, ask: Asked) -> Reply:
@@ -46,7 +47,7 @@ def infer_now(plane: Plane, codec: Codec, body: bytes, ask: Asked) -> Reply:
     answer, record = plane.complete(prepared, plane.score(prepared))
     encoded = codec.encode(question, answer)
     plane.finish(record, started)
-    return Reply(encoded, answer.release, answer.versions[0], answer.request_id)
+    return Reply(encoded, answer.release, answer.versions[0], answer.request_id, question.rows)
 
 
 async def infer(plane: Plane, codec: Codec, body: bytes, ask: Asked) -> Reply:
