@@ -16,11 +16,14 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from onnx import ModelProto, TensorProto, helper
 from skl2onnx import convert_sklearn
 from skl2onnx.common import tree_ensemble
 from skl2onnx.common._container import ModelComponentContainer
 from skl2onnx.common.data_types import FloatTensorType, StringTensorType
+from sklearn.compose import ColumnTransformer
+from sklearn.pipeline import Pipeline
 
 from mainspring.develop.errors import NotConvertible
 from mainspring.kernel.contract import Input
@@ -39,7 +42,8 @@ def convert(estimator: object, inputs: Sequence[Input]) -> tuple[bytes, tuple[In
     ]
     try:
         with _mended():
-            model = convert_sklearn(estimator, GRAPH, kinds, options={"zipmap": False}, target_opset=OPSETS)
+            whole = _joining(estimator, inputs)
+            model = convert_sklearn(whole, GRAPH, kinds, options={"zipmap": False}, target_opset=OPSETS)
     except Exception as error:
         name = type(estimator).__name__
         raise NotConvertible(f"{name} does not convert to ONNX: {type(error).__name__}: {error}", fix=_FIX) from error
@@ -47,6 +51,15 @@ def convert(estimator: object, inputs: Sequence[Input]) -> tuple[bytes, tuple[In
         raise NotConvertible(f"{type(estimator).__name__} has no two-class probabilities in ONNX", fix=_FIX)
     used = _tidy(model, inputs)
     return model.SerializeToString(deterministic=True), used
+
+
+def _joining(estimator: object, inputs: Sequence[Input]) -> object:
+    """Return an estimator whose conversion takes named columns: one outside a pipeline gets a first step that joins."""
+    if isinstance(estimator, Pipeline) or any(item.kind != "number" for item in inputs):
+        return estimator
+    names = [item.name for item in inputs]
+    columns = ColumnTransformer([("all", "passthrough", names)]).fit(pd.DataFrame(0.0, index=[0], columns=names))
+    return Pipeline([("columns", columns), ("model", estimator)])
 
 
 @contextmanager
