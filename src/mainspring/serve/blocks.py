@@ -3,15 +3,16 @@
 A request pays once for packing, not once a column, and a batch of requests is two concatenations.
 """
 
+import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
-from struct import Struct
 
 import msgspec
 import numpy as np
 
 from mainspring.kernel.contract import Kind
+from mainspring.kernel.records import Block as NumberBlock
 from mainspring.serve.errors import BadInput, shown
 from mainspring.serve.questions import Question
 from mainspring.serve.tensors import as_number, as_text
@@ -29,10 +30,14 @@ class Block(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """The names of a block's columns."""
+    """The names of a block's columns. listed: the numbers as a list, shared by every log record of this layout."""
 
     numbers: tuple[str, ...]
     texts: tuple[str, ...]
+    listed: list[str] = field(init=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "listed", list(self.numbers))
 
     @classmethod
     def of(cls, inputs: Mapping[str, Kind]) -> "Layout":
@@ -56,16 +61,10 @@ class Layout:
         found.update(zip(self.texts, block.texts.T, strict=True))
         return found
 
-    def logged(self, block: Block) -> tuple[dict[str, bytes], dict[str, list[str | None]]]:
+    def logged(self, block: Block) -> tuple[NumberBlock, dict[str, list[str | None]]]:
         """Return (numbers, strings) as a log record holds them: a column's little-endian float64, its texts."""
-        raw, width = block.numbers.astype("<f8", copy=False).tobytes("F"), len(block.numbers) * _DOUBLE
-        if width == _DOUBLE:
-            numbers = dict(zip(self.numbers, _cutter(len(self.numbers)).unpack(raw), strict=True))
-        else:
-            numbers = {name: raw[at * width : (at + 1) * width] for at, name in enumerate(self.numbers)}
-        if not self.texts:
-            return numbers, {}
-        return numbers, dict(zip(self.texts, block.texts.T.tolist(), strict=True))
+        numbers = NumberBlock(self.listed, little(block.numbers).tobytes("F"), len(block.numbers) * _DOUBLE)
+        return numbers, dict(zip(self.texts, block.texts.T.tolist(), strict=True)) if self.texts else {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,15 +99,19 @@ def block_of(question: Question, layout: Layout, inputs: Mapping[str, Kind], kno
     tensors = question.tensors
     if tensors.keys() != inputs.keys():
         _refuse_names(tensors.keys() - known, inputs.keys() - tensors.keys())
-    numbers = np.empty((question.rows, len(layout.numbers)), dtype=np.float64)
-    for place, name in enumerate(layout.numbers):
-        numbers[:, place] = as_number(tensors[name])
+    columns = [as_number(tensors[name]) for name in layout.numbers]
+    numbers = np.array(columns, dtype=np.float64).T if columns else np.empty((question.rows, 0))
     if not layout.texts:
         return Block(numbers, _no_texts(question.rows))
     texts = np.empty((question.rows, len(layout.texts)), dtype=object)
     for place, name in enumerate(layout.texts):
         texts[:, place] = as_text(tensors[name])
     return Block(numbers, texts)
+
+
+def little(values: Floats) -> Floats:
+    """Return float64 values in the byte order of logs and wires; the same array on most machines."""
+    return values if sys.byteorder == "little" else values.astype("<f8")
 
 
 def joined(blocks: Sequence[Block]) -> Block:
@@ -129,11 +132,6 @@ def _refuse_names(unknown: set[str], missing: set[str]) -> None:
 
 def _places(wide: tuple[str, ...], own: tuple[str, ...]) -> Array | None:
     return None if wide == own else np.array([wide.index(name) for name in own], dtype=np.intp)
-
-
-@lru_cache(maxsize=256)
-def _cutter(count: int) -> Struct:
-    return Struct(f"{_DOUBLE}s" * count)
 
 
 @lru_cache(maxsize=64)

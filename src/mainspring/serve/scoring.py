@@ -1,6 +1,7 @@
 """What the plane's three stages hand on: a prepared request, what the engines said, and the record of both."""
 
 import time
+from collections.abc import Mapping
 from math import isfinite
 
 import msgspec
@@ -8,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mainspring.kernel.records import LoggedRequest
-from mainspring.serve.blocks import Block
+from mainspring.serve.blocks import Block, little
 from mainspring.serve.errors import ModelFailed, ModelRefused
 from mainspring.serve.questions import Question
 from mainspring.serve.versions import Serving, Version
@@ -87,6 +88,7 @@ def record_of(prepared: Prepared, scored: Scored, served: bytes) -> LoggedReques
     """Return the log record of an answered request."""
     question, serving, features = prepared.question, prepared.serving, scored.features
     champion, challenger = serving.champion.digest, prepared.challenger
+    numbers: Mapping[str, bytes]
     if features.columns is not None:
         numbers = {n: v.astype("<f8", copy=False).tobytes() for n, v in features.columns.items() if v.dtype != object}
         strings = {n: v.tolist() for n, v in features.columns.items() if v.dtype == object}
@@ -95,7 +97,7 @@ def record_of(prepared: Prepared, scored: Scored, served: bytes) -> LoggedReques
     record = LoggedRequest(
         request_id=prepared.request_id, logged_at=prepared.now, took_us=0, release=serving.routing.commit,
         keys=question.keys or [""] * question.rows, asked_at=_times(question, prepared.now), numbers=numbers,
-        strings=strings, versions=[champion], scores={champion: scored.champion.astype("<f8", copy=False).tobytes()},
+        strings=strings, versions=[champion], scores={champion: little(scored.champion).tobytes()},
         served=served, took_each={champion: scored.champion_took},
     )  # fmt: skip
     if challenger is not None:
@@ -109,7 +111,7 @@ def add_challenger(record: LoggedRequest, challenger: Version, scored: Scored) -
         record.errors[challenger.digest] = scored.failure
     if scored.challenger is not None:
         record.versions.append(challenger.digest)
-        record.scores[challenger.digest] = scored.challenger.astype("<f8", copy=False).tobytes()
+        record.scores[challenger.digest] = little(scored.challenger).tobytes()
         record.took_each[challenger.digest] = scored.challenger_took
 
 

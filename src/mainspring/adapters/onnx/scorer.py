@@ -6,6 +6,8 @@ border falls on the same side; float64 for linear models; whole numbers for inte
 onnx, no scikit-learn.
 """
 
+import contextvars
+import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -68,16 +70,29 @@ class Scorer:
         Columns in the contract's order, each kind on its own; neither is changed.
         """
         feed: dict[str, Array] = {}
-        with np.errstate(over="ignore"):
-            for name, kind, places in self._number_feeds:
-                values = numbers if places is None else numbers[:, places]
-                if kind is not np.float32 and kind is not np.float64:
-                    _check_whole(values, name)
-                feed[name] = values.astype(kind)
+        for name, kind, places in self._number_feeds:
+            values = numbers if places is None else numbers[:, places]
+            if kind is not np.float32 and kind is not np.float64:
+                _check_whole(values, name)
+            feed[name] = _QUIET.context.run(values.astype, kind)
         for name, place in self._text_feeds:
             feed[name] = as_texts(texts[:, place : place + 1])
         scores = self._session.run(self._output, feed)[0]
-        return np.asarray(scores, np.float64).reshape(-1)
+        return np.asarray(scores if scores.ndim == 1 else scores.reshape(-1), np.float64)
+
+
+class _Quiet(threading.local):
+    """A context, one a thread, in which a number too large for float32 becomes infinite without a warning.
+
+    `np.errstate` does the same and takes 1 us, a fifth of a small model's own time.
+    """
+
+    def __init__(self) -> None:
+        self.context = contextvars.Context()
+        self.context.run(np.seterr, over="ignore")
+
+
+_QUIET = _Quiet()
 
 
 def _session(model_bytes: bytes, threads: int) -> Any:  # noqa: ANN401 - onnxruntime has no types
