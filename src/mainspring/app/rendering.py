@@ -9,6 +9,7 @@ from mainspring.deliver.documents import to_document
 from mainspring.deliver.render.subject import Place, Subject
 from mainspring.flows.render import RenderPorts
 from mainspring.kernel.errors import MainspringError
+from mainspring.project.new import TEMPLATES
 from mainspring.project.settings import Environment
 
 
@@ -35,12 +36,24 @@ def subject_of(workspace: Workspace) -> Subject:
         registry=settings.delivery.registry,
         ci=settings.delivery.ci,
         login=settings.delivery.login,
+        base=settings.delivery.base,
+        shipped=shipped(),
         places=tuple(
             _place(workspace, environment)
             for environment in settings.environments.values()
             if environment.platform != LOCAL
         ),
     )
+
+
+def shipped() -> dict[str, str]:
+    """Return the texts that travel with the package for rendering: locks of the images, templates of the chart."""
+    return {
+        path.relative_to(TEMPLATES).as_posix(): path.read_text(encoding="utf-8")
+        for folder in ("images", "chart")
+        for path in sorted((TEMPLATES / folder).rglob("*"))
+        if path.is_file()
+    }
 
 
 def render_ports(root: Path) -> RenderPorts:

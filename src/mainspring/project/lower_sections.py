@@ -219,7 +219,7 @@ def _delivery(section: DeliverySection, found: Findings) -> Delivery:
         found.add(("delivery", "ci"), "pipelines push images, and no registry is given", "add delivery.registry")
     return Delivery(
         repository=section.repository or "", branch=section.branch, registry=section.registry or "",
-        ci=section.ci or "", login=section.login,
+        base=section.base or "", ci=section.ci or "", login=section.login,
     )  # fmt: skip
 
 

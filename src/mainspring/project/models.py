@@ -163,6 +163,7 @@ class DeliverySection(Section):
     repository: Repository | None = Field(default=None, description="The git repository that clusters follow.")
     branch: Branch = Field(default="main", description="The branch that releases are committed to.")
     registry: Registry | None = Field(default=None, description="Where images are pushed, without tag or digest.")
+    base: Image | None = Field(default=None, description="Base image of the images, by digest.")
     ci: Literal["github", "gitlab"] | None = Field(default=None, description="Whose pipelines to write.")
     login: Literal["token", "dockerhub"] = Field(
         default="token", description="How a pipeline logs in to the registry: its own token, or Docker Hub secrets."

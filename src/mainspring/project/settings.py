@@ -38,12 +38,13 @@ class Security:
 class Delivery:
     """Repository, images and pipelines. "" where the file leaves one out. ci: `github`, `gitlab` or "".
 
-    login: how a pipeline logs in to the registry, `token` or `dockerhub`.
+    base: the images' base by digest. login: how a pipeline logs in to the registry, `token` or `dockerhub`.
     """
 
     repository: str = ""
     branch: str = "main"
     registry: str = ""
+    base: str = ""
     ci: str = ""
     login: str = "token"
 

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from mainspring.app.rendering import shipped
 from mainspring.deliver.render.subject import PLATFORMS, Place, Subject
 
 HOUR = 3_600_000_000
@@ -22,6 +23,7 @@ def subject(*places: Place) -> Subject:
         label_delay_us=12 * HOUR, error_rate=0.01, latency_p99_us=50_000, page=("quality", "unavailable"),
         tell=("drift",), webhooks=("secret://env/ALERT_WEBHOOK",),
         repository="https://git.example/ops/flight-delay.git", branch="main",
-        registry="registry.example/ops/flight-delay", ci="github", login="token",
+        registry="registry.example/ops/flight-delay", ci="github", login="token", base="",
+        shipped=shipped(),
         places=places or tuple(place(f"on-{platform}", platform) for platform in PLATFORMS if platform != "local"),
     )  # fmt: skip

@@ -35,8 +35,9 @@ class Subject:
     name: a DNS label made from the project's name. model: the project's name, as in URLs. digest: of the project file.
     every_us, window_us, label_delay_us: monitoring times. error_rate: tolerated fraction of failed rows.
     latency_p99_us: tolerated 99th percentile, or None. page, tell: alerts that wake somebody, and that are only told.
-    webhooks: secret references that alerts go to. repository, branch, registry, ci, login: as the project file's
-    `delivery` says, "" where it leaves one out. places: the environments that run in a cluster, in the file's order.
+    webhooks: secret references that alerts go to. repository, branch, registry, ci, login, base: as the project file's
+    `delivery` says, "" where it leaves one out. shipped: texts that travel with the package, path -> text
+    (`images/serve.lock`, `chart/templates/...`). places: the environments that run in a cluster, in the file's order.
     """
 
     name: str
@@ -58,4 +59,6 @@ class Subject:
     registry: str
     ci: str
     login: str
+    base: str
+    shipped: Mapping[str, str]
     places: tuple[Place, ...]

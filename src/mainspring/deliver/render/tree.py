@@ -2,12 +2,12 @@
 
 from collections.abc import Callable
 
-from mainspring.deliver.render import argocd, namespaces, platform
+from mainspring.deliver.render import argocd, images, namespaces, platform
 from mainspring.deliver.render.content import Content, Files
 from mainspring.deliver.render.subject import Subject
 from mainspring.kernel.errors import InvalidValue
 
-RENDERERS: tuple[Callable[[Subject], Files], ...] = (namespaces.files, argocd.files, platform.files)
+RENDERERS: tuple[Callable[[Subject], Files], ...] = (namespaces.files, argocd.files, platform.files, images.files)
 
 
 def rendered(subject: Subject) -> dict[str, Content]:

@@ -1,0 +1,105 @@
+"""`ml-api/`: what the serving image and the steps image are made of, by hashed locks and an unprivileged user.
+
+Both are built in two stages, so that neither pip nor a compiler stays inside; layers that change least come first: a
+change of the project's code rebuilds the last one only. `mainspring` comes as a wheel in `ml-api/wheels/`
+(`pip wheel --no-deps`), never from the network at build time. The server and the steps handle SIGTERM as PID 1.
+"""
+
+from mainspring.deliver.render.content import Files, Text
+from mainspring.deliver.render.kubernetes import RUN_AS
+from mainspring.deliver.render.subject import Subject
+
+FOLDER = "ml-api"
+PORT, METRICS_PORT = 8080, 9090
+_TITLE = 'LABEL org.opencontainers.image.title="{title}" org.opencontainers.image.description="{what}"'
+_VENV = """\
+ARG BASE={base}
+FROM ${{BASE}} AS build
+ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PYTHONDONTWRITEBYTECODE=1
+WORKDIR /build
+RUN python3 -m venv /opt/venv
+COPY {folder}/{lock} ./
+RUN /opt/venv/bin/pip install --no-deps --require-hashes -r {lock}
+COPY {folder}/wheels/ wheels/
+RUN /opt/venv/bin/pip install --no-index --no-deps wheels/*.whl \\
+    && /opt/venv/bin/pip uninstall --yes pip setuptools \\
+    && find /opt/venv -depth -type d -name tests -exec rm -r {{}} +
+"""
+_FINAL = """\
+
+FROM ${{BASE}}
+{title}
+ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 HOME=/tmp
+RUN useradd --uid {user} --user-group --no-create-home --shell /usr/sbin/nologin mainspring \\
+    && install -d -o {user} -g {user} /srv/project /srv/project/.mainspring
+COPY --from=build /opt/venv /opt/venv
+WORKDIR /srv/project
+"""
+_PROBE = (
+    "import sys, urllib.request as u; "
+    f"sys.exit(u.urlopen('http://127.0.0.1:{PORT}/v2/health/live', timeout=2).status != 200)"
+)
+_SERVE = """\
+USER {user}:{user}
+EXPOSE {port} {metrics}
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=10s --timeout=3s --start-period=20s CMD ["python3", "-c", "{probe}"]
+ENTRYPOINT ["mainspring"]
+CMD ["serve", "--host", "0.0.0.0", "--port", "{port}"]
+"""
+_STEPS = """\
+COPY mainspring.yaml ./
+COPY src/ src/
+USER {user}:{user}
+STOPSIGNAL SIGTERM
+ENTRYPOINT ["mainspring"]
+CMD ["step", "--help"]
+"""
+_WINDOWS = """\
+# A recipe for Windows Server containers: one worker, the same features. It was not built by those who wrote it, for
+# Windows images build on Windows hosts alone: docker build -t ml-api -f ml-api/Dockerfile.windows .
+ARG BASE={base}
+FROM ${{BASE}}
+SHELL ["powershell", "-NoLogo", "-Command", "$ErrorActionPreference = 'Stop';"]
+WORKDIR C:/build
+COPY {folder}/requirements.lock ./
+COPY {folder}/wheels/ wheels/
+RUN python -m venv C:/venv; \\
+    C:/venv/Scripts/pip install --no-cache-dir --no-deps --require-hashes -r requirements.lock; \\
+    C:/venv/Scripts/pip install --no-index --no-deps (Get-Item wheels/*.whl).FullName
+WORKDIR C:/project
+USER ContainerUser
+EXPOSE {port} {metrics}
+ENTRYPOINT ["C:/venv/Scripts/mainspring.exe"]
+CMD ["serve", "--host", "0.0.0.0", "--port", "{port}"]
+"""
+_IGNORED = "**\n!ml-api\n!src\n!mainspring.yaml\n**/__pycache__\n.mainspring\n.git\n"
+LINUX, WINDOWS = "python:3.11-slim", "python:3.11-windowsservercore-ltsc2022"
+
+
+def files(subject: Subject) -> Files:
+    """Return the image definitions and the locks that they install."""
+    if not subject.places:
+        return {}
+    shared = {"folder": FOLDER, "user": RUN_AS, "port": PORT, "metrics": METRICS_PORT, "probe": _PROBE}
+    base = subject.base or LINUX
+    serving = _title(subject, "serving: answers predictions")
+    steps = _title(subject, "steps: trains, judges and registers")
+    return {
+        f"{FOLDER}/Dockerfile": Text(
+            (_VENV + _FINAL + _SERVE).format(
+                base=subject.base or LINUX, lock="requirements.lock", title=serving, **shared
+            )
+        ),
+        f"{FOLDER}/steps.Dockerfile": Text(
+            (_VENV + _FINAL + _STEPS).format(base=base, lock="steps.lock", title=steps, **shared)
+        ),
+        f"{FOLDER}/Dockerfile.windows": Text(_WINDOWS.format(base=WINDOWS, **shared)),
+        f"{FOLDER}/requirements.lock": Text(subject.shipped["images/serve.lock"]),
+        f"{FOLDER}/steps.lock": Text(subject.shipped["images/steps.lock"]),
+        ".dockerignore": Text(_IGNORED),
+    }
+
+
+def _title(subject: Subject, what: str) -> str:
+    return _TITLE.format(title=subject.name, what=what)
