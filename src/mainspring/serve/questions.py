@@ -4,7 +4,7 @@ What is made for every request is a msgspec struct: a frozen dataclass takes ten
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import msgspec
 import numpy as np
@@ -21,6 +21,7 @@ class Takes:
 
     inputs: what a request must hold, in the contract's order (that of a matrix's columns). known: what it may hold.
     output: the answer's name. model: the model's name in URLs. max_rows: largest request.
+    numeric: all inputs are numbers, so that one matrix can hold them. textual: all are strings.
     """
 
     inputs: Mapping[str, Kind]
@@ -28,6 +29,13 @@ class Takes:
     output: str
     model: str
     max_rows: int
+    numeric: bool = field(init=False)
+    textual: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        kinds = set(self.inputs.values())
+        object.__setattr__(self, "numeric", kinds == {"number"})
+        object.__setattr__(self, "textual", kinds == {"string"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +62,11 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     """One request of `rows` rows, checked for form but not yet against a model.
 
     tensors: feature columns by name; empty in entity mode, then `keys` say who is asked about.
-    matrix: [rows, k] float64 (NaN null) in place of `tensors`, its columns those of `Takes.inputs` in order; or None.
+    matrix: [rows, k] float64 (NaN null, C order, perhaps read-only) in place of `tensors`, its columns those of
+    `Takes.inputs` in order; or None.
     keys: the ask key a row, or empty. asked_at: UTC microseconds a row, or None for now.
     id: the client's own id, returned as it came. outputs: output names asked for; empty means all.
-    binary: answer with binary tensors.
+    binary: answer with binary tensors. form: how else the codec is to write the answer, in its own words.
     """
 
     rows: int
@@ -68,6 +77,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     id: str = ""
     outputs: tuple[str, ...] = ()
     binary: bool = False
+    form: str = ""
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,24 +1,26 @@
 """Tensors as the Open Inference Protocol names them, between wire bytes and plain columns. Pure.
 
-A tabular model takes one named tensor per feature, shape [n] or [n, 1].
+A tabular model takes one named tensor per feature, shape [n] or [n, 1], or one matrix [n, k] of all its inputs.
 """
 
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from mainspring.serve.errors import BadInput, BadTensor, shown
-from mainspring.stats.columns import Array
+from mainspring.stats.columns import Array, Floats
 
 NUMBERS = {
     "BOOL": "<u1", "UINT8": "<u1", "UINT16": "<u2", "UINT32": "<u4", "UINT64": "<u8",
     "INT8": "<i1", "INT16": "<i2", "INT32": "<i4", "INT64": "<i8",
     "FP16": "<f2", "FP32": "<f4", "FP64": "<f8",
 }  # fmt: skip
+BRAIN = "BF16"  # the upper half of a float32: Triton's own, in binary only
 DATATYPES = (*NUMBERS, "BYTES")
 LARGEST_INTEGER = 2**53
 MAX_TEXT = 65_536
@@ -30,8 +32,7 @@ _INTEGERS: frozenset[type] = frozenset({int, type(None)})
 _TEXTS: frozenset[type] = frozenset({str, type(None)})
 
 
-@dataclass(frozen=True, slots=True)
-class Tensor:
+class Tensor(msgspec.Struct, frozen=True):
     """One input column of n values.
 
     values: float64 (NaN null) for numbers, int64 for integers without nulls, objects of str or None for BYTES.
@@ -42,51 +43,62 @@ class Tensor:
     values: Array
 
 
-def rows_of(name: str, shape: Sequence[int]) -> int:
-    """Return n of a shape [n] or [n, 1]; refuse every other shape."""
-    if not 1 <= len(shape) <= _RANK or shape[0] < 1 or (len(shape) == _RANK and shape[1] != 1):
-        raise BadTensor(f"tensor {shown(name)} has shape {shown(list(shape)[:9])}", fix="use [n] or [n, 1], n above 0")
-    return shape[0]
+def extent_of(name: str, shape: Sequence[int]) -> tuple[int, int]:
+    """Return (rows, columns) of a shape [n], [n, 1] or [n, k]; refuse every other shape."""
+    rank = len(shape)
+    if not 1 <= rank <= _RANK or shape[0] < 1 or shape[-1] < 1:
+        raise BadTensor(f"tensor {shown(name)} has shape {shown(list(shape)[:9])}", fix="use [n] or [n, k], above 0")
+    return shape[0], shape[1] if rank == _RANK else 1
 
 
-def from_json(name: str, datatype: str, rows: int, data: list[Any]) -> Tensor:
-    """Return the tensor of JSON values, flat or one value a row; null is a missing value, never in BOOL."""
+def from_json(name: str, datatype: str, extent: tuple[int, int], data: list[Any] | Floats) -> Array:
+    """Return rows * columns values from JSON, flat or a list a row; null is a missing value, never in BOOL.
+
+    data: what JSON held, or an array when a parser already found nothing but numbers.
+    """
+    rows, columns = extent
+    if isinstance(data, np.ndarray):
+        if len(data) != rows * columns:
+            raise _disagree(name, rows * columns, len(data))
+        return data
     kinds = set(map(type, data))
     if list in kinds:
-        data = _flattened(name, data, kinds)
+        data = _flattened(name, data, kinds, columns)
         kinds = set(map(type, data))
-    if len(data) != rows:
-        raise BadTensor(f"tensor {shown(name)} says {rows} values and has {len(data)}", fix="make shape and data agree")
+    if len(data) != rows * columns:
+        raise _disagree(name, rows * columns, len(data))
     if datatype == "BYTES":
-        return Tensor(name, datatype, _texts(name, data, kinds))
+        return _texts(name, data, kinds)
     if datatype == "BOOL":
         _check_kinds(name, datatype, kinds, frozenset({bool}))
-        return Tensor(name, datatype, np.array(data, dtype=np.int64))
+        return np.array(data, dtype=np.int64)
     if datatype.startswith("FP"):
         _check_kinds(name, datatype, kinds, _FLOATS)
-        return Tensor(name, datatype, _float64(name, data))  # the decoder refused what is not finite
+        return _float64(name, data)  # the decoder refused what is not finite
     _check_kinds(name, datatype, kinds, _INTEGERS)
-    return Tensor(name, datatype, _integers(name, datatype, data, type(None) in kinds))
+    return _integers(name, datatype, data, type(None) in kinds)
 
 
-def from_bytes(name: str, datatype: str, rows: int, raw: memoryview) -> Tensor:
-    """Return the tensor of raw little-endian values (BYTES: a 4-byte length before each); refuse any other size."""
+def from_bytes(name: str, datatype: str, count: int, raw: memoryview) -> Array:
+    """Return `count` raw little-endian values (BYTES: a 4-byte length before each); refuse any other size."""
     if datatype == "BYTES":
-        return Tensor(name, datatype, _raw_texts(name, rows, raw))
-    kind = np.dtype(NUMBERS[datatype])
-    if len(raw) != rows * kind.itemsize:
+        return _raw_texts(name, count, raw)
+    kind = np.dtype(NUMBERS.get(datatype, "<u2"))
+    if len(raw) != count * kind.itemsize:
         raise BadTensor(
-            f"tensor {shown(name)} has {len(raw)} bytes for {rows} values of {datatype}",
+            f"tensor {shown(name)} has {len(raw)} bytes for {count} values of {datatype}",
             fix="make shape and data agree",
         )
     values = np.frombuffer(raw, dtype=kind)
+    if datatype == BRAIN:
+        return _finite(name, (values.astype("<u4") << 16).view("<f4").astype(np.float64))
     if datatype == "BOOL" and values.max() > 1:
         raise BadTensor(f"tensor {shown(name)} has a BOOL byte above 1", fix="send 0 or 1")
     if kind.kind == "f":
-        return Tensor(name, datatype, _finite(name, values.astype(np.float64)))
+        return _finite(name, values.astype(np.float64, copy=False))
     if datatype == "UINT64" and values.max() > LARGEST_INTEGER:
         raise _too_large(name)
-    return Tensor(name, datatype, values.astype(np.int64))
+    return values.astype(np.int64)
 
 
 def with_nulls(tensor: Tensor, rows: Sequence[int]) -> Tensor:
@@ -130,10 +142,14 @@ def as_text(tensor: Tensor) -> Array:
     return tensor.values
 
 
-def _flattened(name: str, data: list[Any], kinds: set[type]) -> list[Any]:
-    if kinds != {list} or any(len(row) != 1 for row in data):
-        raise BadTensor(f"tensor {shown(name)} mixes or nests its data", fix="send n values, or n lists of one value")
-    return [row[0] for row in data]
+def _flattened(name: str, data: list[Any], kinds: set[type], columns: int) -> list[Any]:
+    if kinds != {list} or any(len(row) != columns for row in data):
+        raise BadTensor(f"tensor {shown(name)} mixes or nests its data", fix=f"send flat values, or lists of {columns}")
+    return list(chain.from_iterable(data))
+
+
+def _disagree(name: str, said: int, found: int) -> BadTensor:
+    return BadTensor(f"tensor {shown(name)} says {said} values and has {found}", fix="make shape and data agree")
 
 
 def _check_kinds(name: str, datatype: str, kinds: set[type], allowed: frozenset[type]) -> None:

@@ -1,8 +1,9 @@
 """Refuse JSON members given twice: most parsers keep the last one silently, so two readers may see two requests.
 
-The typed decoder cannot tell, and a second full parse costs more than the first. So count: a member name of the
-protocol stands in the body as `"name"` at most as often as the decoded request has places for it, unless it is also a
-data value, is escaped, or is given twice. Only those bodies are parsed again, exactly.
+The typed decoder cannot tell, and a second full parse costs more than the first. So count quotation marks: a body has
+two for every string (names of members included) and one for every escaped mark, so it has more than two for every
+string that was decoded if, and only if, a member is given twice or a string escapes a mark. Only those bodies are
+parsed again, exactly.
 """
 
 import json
@@ -11,21 +12,35 @@ from typing import Any
 
 from mainspring.serve.errors import BadBody, shown
 
+_LARGE = 4_096
 
-def refuse_duplicate_keys(body: bytes, expected: Counter[str]) -> None:
+
+def quotation_marks(body: bytes) -> int:
+    """Return how many quotation marks stand in a body."""
+    return body.count(b'"') if len(body) < _LARGE else len(body.split(b'"')) - 1  # split is faster on few marks
+
+
+def refuse_duplicate_keys(body: bytes, marks: int, strings: int) -> None:
     """Raise `BadBody` if an object in `body` (already valid JSON) has a member twice.
 
-    expected: the largest count of each member name in a request without duplicates.
+    marks: its quotation marks. strings: how many strings were decoded from it, names of members included.
     """
-    if b"\\u" in body or any(body.count(_quoted(name)) > count for name, count in expected.items()):
+    if marks > 2 * strings:
         try:
             json.loads(body, object_pairs_hook=_unique, parse_int=str)
         except (ValueError, RecursionError) as error:
             raise BadBody(f"not strict JSON: {str(error)[:200]}", fix="send one strict JSON document") from None
 
 
-def _quoted(name: str) -> bytes:
-    return b'"' + name.encode("utf-8") + b'"'
+def strings_in(value: object) -> int:
+    """Return how many strings a decoded JSON value has, names of members included."""
+    if isinstance(value, str):
+        return 1
+    if isinstance(value, list):
+        return sum(map(strings_in, value))
+    if isinstance(value, dict):
+        return len(value) + sum(map(strings_in, value.values()))
+    return 0
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -10,8 +10,30 @@ from mainspring.kernel.contract import Contract
 from mainspring.serve.errors import RequestRefused
 from mainspring.serve.questions import Answer, Encoded, Question
 from mainspring.serve.tensors import to_bytes
+from mainspring.stats.columns import Array
 
 _encoder = msgspec.json.Encoder()
+
+
+class _Output(msgspec.Struct):
+    name: str
+    datatype: str
+    shape: list[int]
+    data: list[float] | list[str] | msgspec.UnsetType = msgspec.UNSET
+    parameters: dict[str, int] | msgspec.UnsetType = msgspec.UNSET
+
+
+class _Parameters(msgspec.Struct):
+    prediction_ids: list[str]
+    versions: list[int]
+
+
+class _Response(msgspec.Struct):
+    model_name: str
+    model_version: str
+    parameters: _Parameters
+    outputs: list[_Output]
+    id: str | msgspec.UnsetType = msgspec.UNSET
 
 
 def encode(question: Question, answer: Answer) -> Encoded:
@@ -20,24 +42,23 @@ def encode(question: Question, answer: Answer) -> Encoded:
     `parameters.prediction_ids` and `parameters.versions` have one value a row. `model_version` is the version of every
     row, or of the first row where two versions shared the request.
     """
-    rows = len(answer.versions)
-    output: dict[str, Any] = {"name": answer.output, "datatype": "FP64", "shape": [rows]}
-    document: dict[str, Any] = {
-        "model_name": answer.model,
-        "model_version": str(answer.versions[0]),
-        "parameters": {
-            "prediction_ids": [f"{answer.request_id}.{row}" for row in range(rows)],
-            "versions": answer.versions,
-        },
-        "outputs": [output],
-    }
+    versions, name = answer.versions, answer.request_id
+    rows = len(versions)
+    output = _Output(answer.output, "FP64", [rows])
+    document = _Response(
+        answer.model, str(versions[0]), _Parameters([f"{name}.{row}" for row in range(rows)], versions), [output]
+    )
     if question.id:
-        document["id"] = question.id
+        document.id = question.id
+    scores: Array = answer.scores
+    if question.form:
+        scores = np.array([f"{score!r}:0" for score in scores.tolist()], dtype=object)
+        output.datatype, output.shape = "BYTES", [rows, 1]
     if not question.binary:
-        output["data"] = answer.scores.tolist()
+        output.data = scores.tolist()
         return Encoded(_encoder.encode(document))
-    raw = to_bytes(answer.scores)
-    output["parameters"] = {"binary_data_size": len(raw)}
+    raw = to_bytes(scores)
+    output.parameters = {"binary_data_size": len(raw)}
     head = _encoder.encode(document)
     return Encoded(head + raw, "application/octet-stream", len(head))
 
