@@ -15,8 +15,8 @@ from tests.unit.serve.serving_kit import MODEL, BrokenEngine, Parts, RunningServ
 from mainspring.adapters.files.logs import SegmentWriter
 from mainspring.adapters.files.logs_reader import SegmentReader
 from mainspring.adapters.http.client import InferenceClient, ServerRefused
+from mainspring.entry.inference.binding import Listening
 from mainspring.entry.inference.protocol import Deadlines
-from mainspring.entry.inference.server import Listening
 from mainspring.stats.columns import Floats
 
 INFER = f"/v2/models/{MODEL}/infer"

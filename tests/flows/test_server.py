@@ -18,17 +18,21 @@ from tests.unit.serve.serving_kit import (
     NOW,
     MemoryReleases,
     Parts,
+    RealClock,
     RunningServer,
     TinyEngine,
     body,
     columns,
     digest,
+    fleet_of,
     running,
 )
 
 from mainspring.adapters.files.logs_reader import SegmentReader
 from mainspring.adapters.http.client import InferenceClient, ServerRefused
-from mainspring.entry.inference.server import InsecureBind, Listening, PortTaken, run
+from mainspring.entry.inference.access import KeyRing, NoTokens
+from mainspring.entry.inference.binding import Address, InsecureBind, Listening, PortTaken
+from mainspring.entry.inference.server import run
 from mainspring.serve.log import PredictionLog
 from mainspring.serve.ports import Routing
 
@@ -112,11 +116,6 @@ def test_the_clock_moves_in_a_replay_and_ids_carry_its_hour(tmp_path: Path) -> N
         client.close()
 
 
-class RealClock:
-    def now(self) -> int:
-        return time.time_ns() // 1_000
-
-
 def test_a_real_clock_cannot_be_set(tmp_path: Path) -> None:
     with running(tmp_path, Parts(clock=RealClock())) as server:
         client = server.client()
@@ -181,7 +180,7 @@ def test_the_server_follows_the_release_by_itself_and_reports_what_it_cannot_loa
         wait_for(lambda: digest(7) in client.state()["failures"])
         assert client.state()["release"] == commit
         assert client.infer_binary(columns(1)).versions.tolist() == [2]
-        assert b"mainspring_load_failures 1.0" in server.ask("GET", "/metrics")[2]
+        assert b'mainspring_load_failures{model="flight-delay"} 1.0' in server.ask("GET", "/metrics")[2]
         client.close()
 
 
@@ -236,13 +235,13 @@ def test_an_address_that_others_reach_or_a_taken_port_is_refused_before_anything
     server: RunningServer, tmp_path: Path
 ) -> None:
     parts = Parts()
-    log = PredictionLog(Nowhere())
+    log, ring = PredictionLog(Nowhere()), KeyRing(NoTokens(), RealClock())
     for host in ("0.0.0.0", "192.0.2.1", "example.org", "::"):
         with pytest.raises(InsecureBind) as caught:
-            run(parts.plane, log, parts.reconciler, listening=Listening(host=host))
+            run(fleet_of(parts, log), ring, listening=Listening(public=Address(host=host)))
         assert caught.value.exit_code == 2
     with pytest.raises(PortTaken):
-        run(parts.plane, log, parts.reconciler, listening=Listening(port=server.port))
+        run(fleet_of(parts, log), ring, listening=Listening(public=Address(port=server.port)))
     log.close()
 
 

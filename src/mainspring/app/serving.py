@@ -4,6 +4,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,9 @@ from mainspring.serve.plane import Plane
 from mainspring.serve.ports import Assemble, Challenger, LoadedModel, Routing, Served, rollout_id_of
 from mainspring.serve.reconciler import Reconciler
 from mainspring.stats.columns import Columns
+
+if TYPE_CHECKING:
+    from mainspring.adapters.files.tokens import TokenFile
 
 REPLAY_MARK = "replay.json"
 _ASSEMBLERS = 8
@@ -89,11 +93,13 @@ class CommittedReleases:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerParts:
-    """What `entry.inference` runs."""
+    """What `entry.inference` runs. tokens: the API keys. clock: real time, also in a replay."""
 
     plane: Plane
     log: PredictionLog
     reconciler: Reconciler
+    tokens: "TokenFile"
+    clock: Clock
 
     @property
     def fleet(self) -> Fleet:
@@ -106,6 +112,7 @@ def server_parts(room: ServerRoom, *, replay_clock: bool) -> ServerParts:
     from mainspring.adapters.files.keys import Keys as FileKeys
     from mainspring.adapters.files.logs import SegmentWriter
     from mainspring.adapters.files.models import ModelStore as FileModels
+    from mainspring.adapters.files.tokens import TokenFile
     from mainspring.adapters.git.releases import ReleaseFiles as GitReleases
 
     clock = _clock(room, replay_clock)
@@ -114,7 +121,10 @@ def server_parts(room: ServerRoom, *, replay_clock: bool) -> ServerParts:
     releases = CommittedReleases(GitReleases(room.root), room.environment)
     keys = FileKeys(room.state, room.root)
     models = SignedModels(FileModels(room.state / "models"), keys, room.environment, threads=1)
-    return ServerParts(plane=plane, log=log, reconciler=Reconciler(plane, releases, models))
+    return ServerParts(
+        plane=plane, log=log, reconciler=Reconciler(plane, releases, models), tokens=TokenFile(room.state),
+        clock=SystemClock(),
+    )  # fmt: skip
 
 
 def _clock(room: ServerRoom, replay: bool) -> Clock:

@@ -6,6 +6,7 @@ import json
 import os
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,16 @@ import numpy as np
 
 from mainspring.adapters.files.logs import SegmentWriter
 from mainspring.adapters.http.client import InferenceClient
-from mainspring.entry.inference.server import Addresses, Listening, Stop, run
+from mainspring.entry.inference.access import KeyRing, NoTokens, TokenSource
+from mainspring.entry.inference.binding import Addresses, Listening
+from mainspring.entry.inference.desk import DeskRules
+from mainspring.entry.inference.server import Stop, run
 from mainspring.kernel.contract import Contract, Input
 from mainspring.kernel.digests import digest_bytes
 from mainspring.kernel.errors import Damaged, MainspringError
 from mainspring.kernel.records import LoggedRequest
 from mainspring.kernel.times import Clock, FixedClock
+from mainspring.serve.fleet import Fleet, Member
 from mainspring.serve.inference import Asked, Reply, infer_now
 from mainspring.serve.log import PredictionLog
 from mainspring.serve.plane import Plane, PlaneRules
@@ -187,6 +192,7 @@ class RunningServer:
         self.parts, self.at = parts, at
         self.port = int(at.public.rpartition(":")[2])
         self.admin_port = int(at.admin.rpartition(":")[2])
+        self.metrics_port = int(at.metrics.rpartition(":")[2])
 
     def client(self) -> InferenceClient:
         return InferenceClient(self.at.public, self.at.admin, MODEL)
@@ -199,7 +205,8 @@ class RunningServer:
         headers: dict[str, str] | None = None,
         admin: bool = False,
     ) -> tuple[int, dict[str, str], bytes]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.admin_port if admin else self.port, timeout=20)
+        port = self.admin_port if admin else self.metrics_port if path == "/metrics" else self.port
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
         try:
             connection.request(method, path, data, headers or {})
             response = connection.getresponse()
@@ -223,14 +230,29 @@ class RunningServer:
             return got
 
 
+class RealClock:
+    """Tells real time."""
+
+    def now(self) -> int:
+        return time.time_ns() // 1_000
+
+
+def fleet_of(parts: Parts, log: PredictionLog) -> Fleet:
+    return Fleet((Member(label="", plane=parts.plane, log=log, reconciler=parts.reconciler),))
+
+
 @contextlib.contextmanager
-def running(root: Path, parts: Parts | None = None, listening: Listening | None = None) -> Iterator[RunningServer]:
+def running(
+    root: Path, parts: Parts | None = None, listening: Listening | None = None, *,
+    tokens: TokenSource | None = None, rules: DeskRules | None = None,
+) -> Iterator[RunningServer]:  # fmt: skip
     """Run a server in a thread until the block ends."""
     log = PredictionLog(SegmentWriter(root))
     made = parts or Parts()
     made.plane.log, made.log = log, log
     if made.releases.routing is None:
         made.releases.set(1)
+    ring = KeyRing(tokens or NoTokens(), RealClock())
     ready, stop, found = threading.Event(), Stop.new(), list[Addresses]()
 
     def announced(at: Addresses) -> None:
@@ -239,7 +261,7 @@ def running(root: Path, parts: Parts | None = None, listening: Listening | None 
 
     at = listening or Listening(drain_s=0.1, poll_s=0.05)
     thread = threading.Thread(
-        target=lambda: run(made.plane, log, made.reconciler, listening=at, ready=announced, stop=stop)
+        target=lambda: run(fleet_of(made, log), ring, listening=at, rules=rules, ready=announced, stop=stop)
     )
     thread.start()
     if not ready.wait(20):

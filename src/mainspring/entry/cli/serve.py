@@ -2,7 +2,8 @@
 
 import json
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -11,20 +12,45 @@ from mainspring.entry.cli.options import here, json_option
 
 if TYPE_CHECKING:
     from mainspring.app.serving import ServerRoom
-    from mainspring.entry.inference.server import Addresses
+    from mainspring.entry.inference.binding import Addresses, Listening
+
+_TOKEN_VARIABLE = "MAINSPRING_METRICS_TOKEN"  # noqa: S105 - the variable's name
+_MAX_TOKEN = 4_096
 
 
 @click.command()
-@click.option("--port", default=8080, show_default=True, help="Port of predictions and metrics; 0 picks a free one.")
-@click.option("--admin-port", default=0, show_default=True, help="Port of the admin API, on loopback alone.")
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", default=8080, show_default=True, help="Port of predictions; 0 picks a free one.")
+@click.option(
+    "--host", default="127.0.0.1", show_default=True,
+    help="Address of predictions; one that others reach needs an API key (mainspring tokens create).",
+)  # fmt: skip
+@click.option("--admin-port", default=0, show_default=True, help="Port of the admin API.")
+@click.option(
+    "--admin-host", default="127.0.0.1", show_default=True,
+    help="Address of the admin API; one that others reach needs a key with the role admin.",
+)  # fmt: skip
+@click.option("--metrics-port", default=0, show_default=True, help="Port of GET /metrics and probes.")
+@click.option(
+    "--metrics-host", default="127.0.0.1", show_default=True,
+    help="Address of metrics; one that others reach needs a scrape token or a key with the role metrics.",
+)  # fmt: skip
+@click.option(
+    "--metrics-token-file", type=click.Path(path_type=Path), default=None, metavar="FILE",
+    help=f"File with the scrape token; or put it in {_TOKEN_VARIABLE}.",
+)  # fmt: skip
+@click.option("--drain", default=1.0, show_default=True, metavar="SECONDS", help="Answer on for so long after SIGTERM.")
 @click.option("--env", "environment", default="local", show_default=True, help="Environment whose release to serve.")
 @click.option("--clock", type=click.Choice(["real", "replay"]), default="real", help="`replay` only inside a replay.")
 @json_option
-def serve(*, port: int, admin_port: int, host: str, environment: str, clock: str, as_json: bool) -> None:
-    """Serve what the release file says, as committed; follow it without a restart. Stop with Ctrl-C."""
+def serve(*, environment: str, clock: str, as_json: bool, **given: Any) -> None:  # noqa: ANN401 - the options above
+    """Serve what the release file says, as committed; follow it without a restart. Stop with Ctrl-C.
+
+    Predictions, admin and metrics have a port each, on loopback unless told otherwise. Once a project has API keys,
+    predictions need one.
+    """
     from mainspring.app.serving import ServerRoom, server_parts
-    from mainspring.entry.inference.server import Listening, run
+    from mainspring.entry.inference.access import KeyRing
+    from mainspring.entry.inference.server import run
 
     room = ServerRoom(root=here().resolve(), environment=environment)
     parts = server_parts(room, replay_clock=clock == "replay")
@@ -32,19 +58,49 @@ def serve(*, port: int, admin_port: int, host: str, environment: str, clock: str
     def ready(at: "Addresses") -> None:
         _tell(room, at, as_json)
 
-    run(
-        parts.plane, parts.log, parts.reconciler, ready=ready,
-        listening=Listening(host=host, port=port, admin_port=admin_port),
-    )  # fmt: skip
+    run(parts.fleet, KeyRing(parts.tokens, parts.clock), ready=ready, listening=_listening(given))
+
+
+def _listening(given: dict[str, Any]) -> "Listening":
+    from mainspring.entry.inference.access import scrape_digest
+    from mainspring.entry.inference.binding import Address, Listening
+
+    scrape = _scrape_token(given["metrics_token_file"])
+    return Listening(
+        public=Address(host=given["host"], port=given["port"]),
+        admin=Address(host=given["admin_host"], port=given["admin_port"]),
+        metrics=Address(host=given["metrics_host"], port=given["metrics_port"]),
+        scrape=scrape_digest(scrape) if scrape else None,
+        drain_s=given["drain"],
+    )
+
+
+def _scrape_token(path: Path | None) -> str:
+    """Return the scrape token of a file or of the environment, or ""."""
+    import os
+
+    from mainspring.kernel.errors import InvalidValue, NotFound
+
+    text = os.environ.get(_TOKEN_VARIABLE, "")
+    if path is not None:
+        try:
+            with path.open("rb") as stream:
+                text = stream.read(_MAX_TOKEN + 1).decode("utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise NotFound(f"{path} cannot be read", fix="give a file that holds the scrape token") from error
+    least = 16
+    if (path is not None or text) and not least <= len(text) <= _MAX_TOKEN:
+        raise InvalidValue(f"a scrape token of {len(text)} characters", fix=f"use {least} to {_MAX_TOKEN}")
+    return text
 
 
 def _tell(room: "ServerRoom", at: "Addresses", as_json: bool) -> None:
     from mainspring.kernel.files import write_atomic
 
-    addresses = {"public": at.public, "admin": at.admin}
+    addresses = {"public": at.public, "admin": at.admin, "metrics": at.metrics}
     write_atomic(room.state / "server.json", json.dumps(addresses).encode(), durable=False)
     if as_json:
         click.echo(json.dumps(addresses))
     else:
-        present.say(f"serving {at.public} (admin {at.admin})")
+        present.say(f"serving {at.public} (admin {at.admin}, metrics {at.metrics}/metrics)")
     sys.stdout.flush()

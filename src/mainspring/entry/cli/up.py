@@ -9,7 +9,7 @@ from mainspring.entry.cli.options import here
 
 
 @click.command()
-@click.option("--port", default=8080, show_default=True, help="Port of predictions and metrics; 0 picks a free one.")
+@click.option("--port", default=8080, show_default=True, help="Port of predictions; 0 picks a free one.")
 @click.option("--page-port", default=8081, show_default=True, help="Port of the report and status page.")
 def up(*, port: int, page_port: int) -> None:
     """Serve, watch and show the report page together. Stop with Ctrl-C."""
@@ -26,7 +26,7 @@ def up(*, port: int, page_port: int) -> None:
     with ServerProcess(workspace.paths.root, workspace.settings.name, port=port) as server:
         thread.start()
         present.say(f"predictions  {server.addresses['public']}/v2/models/{workspace.settings.name}/infer")
-        present.say(f"metrics      {server.addresses['public']}/metrics")
+        present.say(f"metrics      {server.addresses['metrics']}/metrics")
         present.say(f"status       http://127.0.0.1:{page_port}/status")
         present.say("watching; stop with Ctrl-C")
         watch_forever(workspace, lambda looked: present.progress(f"looked: {looked.ingested.rows} new rows"))

@@ -1,133 +1,129 @@
-"""The admin port, on loopback alone: state, flush, reconcile and, in a replay, the clock.
+"""The admin port, on loopback unless an admin key guards it: state, flush, reconcile and, in a replay, the clock.
 
 A web page must not reach it through a browser: requests with an Origin, or for another host, are refused.
 """
 
 import asyncio
-import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
-from mainspring.entry.inference.bodies import (
-    Disconnected,
-    Receive,
-    Scope,
-    Send,
-    parse_object,
-    read_body,
-    send_error,
-    send_json,
-)
-from mainspring.kernel.times import Clock, FixedClock
-from mainspring.serve.errors import (
-    BadParameter,
-    Forbidden,
-    ModelFailed,
-    NotReady,
-    RequestRefused,
-    UnknownRoute,
-    WrongMethod,
-)
-from mainspring.serve.log import PredictionLog
-from mainspring.serve.plane import Plane
-from mainspring.serve.reconciler import Reconciler
+from mainspring.entry.inference.access import Gate
+from mainspring.entry.inference.bodies import parse_object, read_body, send_json
+from mainspring.entry.inference.desk import Desk
+from mainspring.entry.inference.probes import Probes
+from mainspring.entry.inference.routed import Call, Handler, RoutedApp
+from mainspring.entry.inference.routes import ADMIN, RouteTable
+from mainspring.entry.inference.sums import joined
+from mainspring.kernel.times import FixedClock
+from mainspring.serve.errors import BadParameter, Forbidden, NotReady, UnknownRoute
+from mainspring.serve.fleet import Fleet, Member
 
-_log = logging.getLogger("mainspring.inference")
 _LIMIT = 65_536
 _LATEST = 253_402_300_799_999_999
 _LOOPBACK = {"127.0.0.1", "localhost", "[::1]"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Served:
+class Seen:
     """The running parts that admin looks at."""
 
-    plane: Plane
-    log: PredictionLog
-    reconciler: Reconciler
-    clock: Clock
+    fleet: Fleet
+    desk: Desk
+    probes: Probes
 
 
 class AdminApp:
-    """ASGI application of the admin port. `is_draining` tells whether the process is about to stop."""
+    """The handlers of the admin port; `app` is the ASGI application. local: whether it is on a loopback address."""
 
-    def __init__(self, served: Served, is_draining: Callable[[], bool]) -> None:
-        self._served, self._is_draining = served, is_draining
-        self._routes: Mapping[tuple[str, str], Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]] = {
-            ("GET", "/admin/state"): self._state,
-            ("POST", "/admin/flush"): self._flush,
-            ("POST", "/admin/reconcile"): self._reconcile,
-            ("POST", "/admin/clock"): self._set_clock,
-        }
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one admin request."""
-        if scope["type"] != "http":
-            return
-        try:
-            _check_local(scope)
-            act = self._routed(scope["method"], scope["path"])
-            body = await read_body(receive, scope["headers"], _LIMIT)
-            await send_json(send, await act(parse_object(body)))
-        except RequestRefused as error:
-            await send_error(send, error)
-        except Disconnected:
-            return
-        except Exception as error:  # noqa: BLE001 - the last resort: report it, never show it
-            _log.exception("an admin request failed")
-            await send_error(send, ModelFailed(f"internal fault: {type(error).__name__}", fix="see the server's log"))
-
-    def _routed(self, method: str, path: str) -> Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]:
-        act = self._routes.get((method, path))
-        if act is not None:
-            return act
-        if any(known == path for _, known in self._routes):
-            raise WrongMethod("this path does not take that method", fix="GET /admin/state, POST for the others")
-        raise UnknownRoute("no such path on the admin port", fix="see docs/serving.md")
-
-    async def _state(self, _: dict[str, Any]) -> dict[str, Any]:
-        plane, log, last = self._served.plane, self._served.log, self._served.reconciler.last
-        serving, counts = plane.serving, plane.counters
-        return {
-            "release": last.commit,
-            "model": serving.routing.model if serving else "",
-            "loaded": [{"version": v.number, "digest": v.digest} for v in serving.versions()] if serving else [],
-            "inputs": sorted(serving.inputs) if serving else [],
-            "weight": plane.weight, "aborted": plane.override.reason, "failures": dict(last.failures),
-            "ready": serving is not None and not self._is_draining(), "draining": self._is_draining(),
-            "requests": counts.requests, "rows": counts.rows, "refused": dict(counts.refused),
-            "challenger": {
-                "requests": counts.challenger_requests, "failures": dict(counts.challenger_failures),
-                "fallback_rows": counts.fallback_rows,
-            },
-            "logged": log.counts.rows, "frames": log.counts.frames, "dropped": log.counts.dropped_rows,
-            "waiting": log.waiting_rows, "log_failure": log.failure,
-            "clock": self._served.clock.now(), "replay": isinstance(self._served.clock, FixedClock),
+    def __init__(self, seen: Seen, gate: Gate, *, local: bool = True) -> None:
+        self._seen, self._fleet = seen, seen.fleet
+        self._clocks = [plane.clock for plane in seen.fleet.planes]
+        handlers: dict[str, Handler] = {
+            **seen.probes.handlers,
+            "state": self._state, "flush": self._flush, "reconcile": self._reconcile, "clock": self._set_clock,
         }  # fmt: skip
+        self.app = RoutedApp(RouteTable(ADMIN), gate, handlers, seen.desk.told, _check_local if local else _check_page)
 
-    async def _flush(self, _: dict[str, Any]) -> dict[str, Any]:
+    async def _state(self, call: Call) -> None:
+        members = [_member_state(member) for member in self._fleet.members]
+        whole = dict(reduce(joined, members)) if members else {}
+        probes, desk = self._seen.probes, self._seen.desk
+        whole |= {
+            "ready": probes.ready, "draining": probes.leaving, "refused": dict(desk.refused),
+            "in_flight": desk.in_flight, "auth_failures": dict(desk.gate.failures),
+            "auth_file_failure": desk.gate.ring.failure,
+            "clock": self._clocks[0].now() if self._clocks else 0, "replay": self._replayed(),
+            "members": members,
+        }  # fmt: skip
+        await send_json(call.send, whole)
+
+    async def _flush(self, call: Call) -> None:
+        counts = {"rows": 0, "frames": 0}
         try:
-            return dict(await asyncio.to_thread(self._served.log.flush))
+            for member in self._fleet.members:
+                done = await asyncio.to_thread(member.log.flush)
+                counts = {name: count + done[name] for name, count in counts.items()}
         except TimeoutError as error:
             raise NotReady(str(error), fix="look at the disk, then try again") from error
+        await send_json(call.send, counts)
 
-    async def _reconcile(self, _: dict[str, Any]) -> dict[str, Any]:
-        found = await asyncio.to_thread(lambda: self._served.reconciler.look(again=True))
-        return {"commit": found.commit, "changed": found.changed, "failures": dict(found.failures)}
+    async def _reconcile(self, call: Call) -> None:
+        found = [
+            await asyncio.to_thread(lambda looking=member.reconciler: looking.look(again=True))  # type: ignore[misc]
+            for member in self._fleet.members
+        ]
+        await send_json(
+            call.send,
+            {
+                "commit": found[0].commit if found else "", "changed": any(one.changed for one in found),
+                "failures": {key: text for one in found for key, text in one.failures.items()},
+            },
+        )  # fmt: skip
 
-    async def _set_clock(self, body: dict[str, Any]) -> dict[str, Any]:
-        clock, now = self._served.clock, body.get("now")
-        if not isinstance(clock, FixedClock):
+    async def _set_clock(self, call: Call) -> None:
+        body = parse_object(await read_body(call.receive, call.headers, _LIMIT))
+        now = body.get("now")
+        if not self._replayed():
             raise UnknownRoute("the clock is real here", fix="start the server with --clock replay")
         if type(now) is not int or not 0 <= now <= _LATEST:
             raise BadParameter("now is not a time", fix='send {"now": UTC microseconds}')
-        clock.at = now
-        return {"now": now}
+        for clock in self._clocks:
+            if isinstance(clock, FixedClock):
+                clock.at = now
+        await send_json(call.send, {"now": now})
+
+    def _replayed(self) -> bool:
+        return any(isinstance(clock, FixedClock) for clock in self._clocks)
 
 
-def _check_local(scope: Scope) -> None:
-    for name, value in scope["headers"]:
-        host = value.decode("latin-1").rpartition(":")[0] or value.decode("latin-1")
-        if name == b"origin" or (name == b"host" and host not in _LOOPBACK):
-            raise Forbidden("the admin port answers this machine's tools alone", fix="use http://127.0.0.1")
+def _member_state(member: Member) -> dict[str, Any]:
+    plane, log, last = member.plane, member.log, member.reconciler.last
+    serving, counts = plane.serving, plane.counters
+    return {
+        "release": last.commit,
+        "model": member.model,
+        "loaded": [{"version": v.number, "digest": v.digest} for v in serving.versions()] if serving else [],
+        "inputs": sorted(serving.inputs) if serving else [],
+        "weight": plane.weight, "aborted": plane.override.reason, "failures": dict(last.failures),
+        "requests": counts.requests, "rows": counts.rows,
+        "challenger": {
+            "requests": counts.challenger_requests, "failures": dict(counts.challenger_failures),
+            "fallback_rows": counts.fallback_rows,
+        },
+        "logged": log.counts.rows, "frames": log.counts.frames, "dropped": log.counts.dropped_rows,
+        "waiting": log.waiting_rows, "log_failure": log.failure,
+    }  # fmt: skip
+
+
+def _check_page(found: Mapping[bytes, bytes]) -> None:
+    if b"origin" in found:
+        raise Forbidden("the admin port answers no web page", fix="use a tool that is not a browser")
+
+
+def _check_local(found: Mapping[bytes, bytes]) -> None:
+    _check_page(found)
+    host = found.get(b"host", b"").decode("latin-1")
+    if host and (host.rpartition(":")[0] or host) not in _LOOPBACK:
+        raise Forbidden("the admin port answers this machine's tools alone", fix="use http://127.0.0.1")

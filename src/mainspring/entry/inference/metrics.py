@@ -1,34 +1,34 @@
-"""Export the plane's counts as Prometheus metrics, read at scrape time so that a request pays nothing for them.
+"""Export the server's counts as Prometheus metrics, read at scrape time so that a request pays nothing for them.
 
-Label values come from closed sets (error codes, versions of the present release), never from a request.
+Label values come from closed sets (error codes, models and versions of present releases), never from a request.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
-from prometheus_client.metrics_core import (
-    CounterMetricFamily,
-    GaugeMetricFamily,
-    HistogramMetricFamily,
-    Metric,
-)
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from mainspring.entry.inference.access import Gate
+from mainspring.entry.inference.bodies import send_bytes
+from mainspring.entry.inference.desk import Desk
+from mainspring.entry.inference.probes import Probes
+from mainspring.entry.inference.routed import Call, RoutedApp
+from mainspring.entry.inference.routes import METRICS, RouteTable
 from mainspring.serve.counters import LATENCY_BOUNDS_US
-from mainspring.serve.log import PredictionLog
-from mainspring.serve.plane import Plane
-from mainspring.serve.reconciler import Reconciler
+from mainspring.serve.fleet import Member
 
 _US = 1_000_000
+_VERSIONS = 20
 
 
 class Metrics:
     """Scrapes one server; its registry is its own."""
 
-    def __init__(self, plane: Plane, log: PredictionLog, reconciler: Reconciler) -> None:
+    def __init__(self, desk: Desk, probes: Probes) -> None:
         self._registry = CollectorRegistry()
-        self._registry.register(_PlaneCollector(plane, log, reconciler))
+        self._registry.register(_Collector(desk, probes))
         self._encode, self._kind = choose_encoder("text/plain")
 
     def scrape(self) -> tuple[bytes, str]:
@@ -36,79 +36,132 @@ class Metrics:
         return self._encode(self._registry), self._kind
 
 
-class _PlaneCollector(Collector):
-    def __init__(self, plane: Plane, log: PredictionLog, reconciler: Reconciler) -> None:
-        self._plane, self._log, self._reconciler = plane, log, reconciler
+class MetricsApp:
+    """The handlers of the metrics port; `app` is the ASGI application."""
+
+    def __init__(self, metrics: Metrics, probes: Probes, desk: Desk, gate: Gate) -> None:
+        self._metrics = metrics
+        self.app = RoutedApp(
+            RouteTable(METRICS), gate, {**probes.handlers, "metrics": self._scraped}, desk.told,
+        )  # fmt: skip
+
+    async def _scraped(self, call: Call) -> None:
+        body, kind = self._metrics.scrape()
+        await send_bytes(call.send, 200, body, [(b"content-type", kind.encode("ascii"))])
+
+
+class _Collector(Collector):
+    def __init__(self, desk: Desk, probes: Probes) -> None:
+        self._desk, self._probes = desk, probes
 
     def describe(self) -> Iterator[Metric]:
         return iter(())
 
     def collect(self) -> Iterator[Metric]:
-        yield from self._traffic()
-        yield from self._challenger()
-        yield from self._logged()
-        yield from self._release()
+        members = self._desk.fleet.members
+        yield from self._server()
+        for export in (_traffic, _challenger, _logged, _release):
+            families = [list(export(member)) for member in members]
+            for same in zip(*families, strict=True):
+                for other in same[1:]:
+                    same[0].samples.extend(other.samples)
+                yield same[0]
 
-    def _traffic(self) -> Iterator[Metric]:
-        counts = self._plane.counters
-        yield _counter("mainspring_requests", "Answered requests", counts.requests)
-        yield _counter("mainspring_rows", "Answered rows", counts.rows)
-        refused = CounterMetricFamily(
-            "mainspring_refused", "Requests without an answer, by error code", labels=["code"]
-        )
-        for code, count in sorted(counts.refused.items()):
-            refused.add_metric([code], count)
-        yield refused
-        seconds = HistogramMetricFamily("mainspring_request_seconds", "Time to answer, from body to answer")
-        running, buckets = 0, []
-        for bound, count in zip((*LATENCY_BOUNDS_US, None), counts.latency, strict=True):
-            running += count
-            buckets.append(("+Inf" if bound is None else str(bound / _US), float(running)))
-        seconds.add_metric([], buckets, counts.latency_sum_us / _US)
-        yield seconds
-
-    def _challenger(self) -> Iterator[Metric]:
-        plane = self._plane
-        yield _counter(
-            "mainspring_challenger_requests", "Requests that a challenger scored", plane.counters.challenger_requests
-        )
-        failures = CounterMetricFamily(
-            "mainspring_challenger_failures", "Requests in which the challenger failed", labels=["reason"]
-        )
-        for reason, count in sorted(plane.counters.challenger_failures.items()):
-            failures.add_metric([reason], count)
-        yield failures
-        yield _counter(
-            "mainspring_fallback_rows", "Rows that the champion answered for a challenger", plane.counters.fallback_rows
-        )
-        yield GaugeMetricFamily("mainspring_challenger_weight", "Percent of rows it may answer now", plane.weight)
+    def _server(self) -> Iterator[Metric]:
+        desk = self._desk
+        yield _labelled("mainspring_refused", "Requests without an answer, by error code", "code", desk.refused)
+        yield _labelled("mainspring_auth_failures", "Keys that were refused, by code", "code", desk.gate.failures)
         yield GaugeMetricFamily(
-            "mainspring_challenger_aborted", "1 when the router stopped asking it", plane.override.aborted
+            "mainspring_ready", "1 when every model answers and requests are wanted", self._probes.ready
         )
-
-    def _logged(self) -> Iterator[Metric]:
-        counts = self._log.counts
-        yield _counter("mainspring_log_rows", "Rows on disk", counts.rows)
-        yield _counter("mainspring_log_dropped_rows", "Rows that the log lost", counts.dropped_rows)
-        yield _counter("mainspring_log_failures", "Failed writes", counts.failures)
-        yield GaugeMetricFamily("mainspring_log_waiting_rows", "Rows that wait for the disk", self._log.waiting_rows)
-
-    def _release(self) -> Iterator[Metric]:
-        serving, last = self._plane.serving, self._reconciler.last
-        info = GaugeMetricFamily(
-            "mainspring_release_info", "Who serves, by role", labels=["model", "commit", "role", "version", "digest"]
-        )
-        for role, version in zip(("champion", "challenger"), serving.versions() if serving else (), strict=False):
-            routing = serving.routing if serving else None
-            if routing is not None:
-                info.add_metric([routing.model, routing.commit, role, str(version.number), version.digest], 1)
-        yield info
-        yield GaugeMetricFamily("mainspring_ready", "1 when a verified model answers", serving is not None)
+        yield GaugeMetricFamily("mainspring_in_flight", "Requests that wait for a slow model", desk.in_flight)
         yield GaugeMetricFamily(
-            "mainspring_load_failures", "Versions of the release that may not serve", len(last.failures)
+            "mainspring_tokens_failing", "1 when the tokens cannot be read", bool(desk.gate.ring.failure)
         )
-        yield _counter("mainspring_model_loads", "Models loaded and checked", self._reconciler.loads)
+        allowed = GaugeMetricFamily("mainspring_concurrency_limit", "Requests let in at once", labels=["model"])
+        for model, limit in sorted(desk.limits.items()):
+            allowed.add_metric([model], limit.limit)
+        yield allowed
 
 
-def _counter(name: str, text: str, value: float) -> Metric:
-    return CounterMetricFamily(name, text, value)
+def _traffic(member: Member) -> Iterator[Metric]:
+    counts, model = member.plane.counters, member.model
+    yield _counter("mainspring_requests", "Answered requests", model, counts.requests)
+    yield _counter("mainspring_rows", "Answered rows", model, counts.rows)
+    seconds = HistogramMetricFamily(
+        "mainspring_request_seconds", "Time to answer, from body to answer", labels=["model"]
+    )
+    running, buckets = 0, []
+    for bound, count in zip((*LATENCY_BOUNDS_US, None), counts.latency, strict=True):
+        running += count
+        buckets.append(("+Inf" if bound is None else str(bound / _US), float(running)))
+    seconds.add_metric([model], buckets, counts.latency_sum_us / _US)
+    yield seconds
+    versions = CounterMetricFamily(
+        "mainspring_version_rows", "Rows that a version answered", labels=["model", "version"]
+    )
+    for number, rows in sorted(counts.rows_by_version.items())[-_VERSIONS:]:
+        versions.add_metric([model, str(number)], rows)
+    yield versions
+
+
+def _challenger(member: Member) -> Iterator[Metric]:
+    plane, model = member.plane, member.model
+    counts = plane.counters
+    yield _counter(
+        "mainspring_challenger_requests", "Requests that a challenger scored", model, counts.challenger_requests
+    )
+    failures = CounterMetricFamily(
+        "mainspring_challenger_failures", "Requests in which the challenger failed", labels=["model", "reason"]
+    )
+    for reason, count in sorted(counts.challenger_failures.items()):
+        failures.add_metric([model, reason], count)
+    yield failures
+    yield _counter(
+        "mainspring_fallback_rows", "Rows that the champion answered for a challenger", model, counts.fallback_rows
+    )
+    yield _gauge("mainspring_challenger_weight", "Percent of rows it may answer now", model, plane.weight)
+    yield _gauge("mainspring_challenger_aborted", "1 when the router stopped asking it", model, plane.override.aborted)
+
+
+def _logged(member: Member) -> Iterator[Metric]:
+    counts, model = member.log.counts, member.model
+    yield _counter("mainspring_log_rows", "Rows on disk", model, counts.rows)
+    yield _counter("mainspring_log_dropped_rows", "Rows that the log lost", model, counts.dropped_rows)
+    yield _counter("mainspring_log_failures", "Failed writes", model, counts.failures)
+    yield _gauge("mainspring_log_waiting_rows", "Rows that wait for the disk", model, member.log.waiting_rows)
+
+
+def _release(member: Member) -> Iterator[Metric]:
+    serving, reconciler, model = member.plane.serving, member.reconciler, member.model
+    info = GaugeMetricFamily(
+        "mainspring_release_info", "Who serves, by role", labels=["model", "commit", "role", "version", "digest"]
+    )
+    if serving is not None:
+        for role, version in zip(("champion", "challenger"), serving.versions(), strict=False):
+            info.add_metric([model, serving.routing.commit, role, str(version.number), version.digest], 1)
+    yield info
+    yield _gauge("mainspring_model_ready", "1 when a verified version answers", model, serving is not None)
+    yield _gauge(
+        "mainspring_load_failures", "Versions of the release that may not serve", model, len(reconciler.last.failures)
+    )
+    yield _counter("mainspring_model_loads", "Versions loaded and checked", model, reconciler.loads)
+
+
+def _counter(name: str, text: str, model: str, value: float) -> Metric:
+    family = CounterMetricFamily(name, text, labels=["model"])
+    family.add_metric([model], value)
+    return family
+
+
+def _gauge(name: str, text: str, model: str, value: float) -> Metric:
+    family = GaugeMetricFamily(name, text, labels=["model"])
+    family.add_metric([model], value)
+    return family
+
+
+def _labelled(name: str, text: str, label: str, counts: Mapping[str, int]) -> Metric:
+    family = CounterMetricFamily(name, text, labels=[label])
+    for value, count in sorted(counts.items()):
+        family.add_metric([value], count)
+    return family

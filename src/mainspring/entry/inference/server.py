@@ -1,12 +1,12 @@
-"""Run the inference server: two ports in one event loop, a reconciler beside them, and an orderly end.
+"""Run the inference server: three ports in one event loop, reconcilers beside them, and an orderly end.
 
 SIGTERM or SIGINT: readiness goes off, answers go on for `drain_s` and ask clients to leave their connections, then the
-ports close, the log is written and the process may exit 0. A second signal ends at once.
+ports close, the logs are written and the process may exit 0. A second signal ends at once.
 """
 
 import asyncio
 import contextlib
-import ipaddress
+import functools
 import logging
 import signal
 import socket
@@ -14,60 +14,27 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Generator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
 import uvicorn
 
-from mainspring.entry.inference.admin import AdminApp, Served
+from mainspring.entry.inference.access import Gate, KeyRing
+from mainspring.entry.inference.admin import AdminApp, Seen
+from mainspring.entry.inference.binding import Addresses, Listening, bound, check_addresses, url
+from mainspring.entry.inference.desk import Desk, DeskRules
+from mainspring.entry.inference.fast import FastLane, FastProtocol
 from mainspring.entry.inference.http import PublicApp
-from mainspring.entry.inference.metrics import Metrics
-from mainspring.entry.inference.protocol import BoundedProtocol, Deadlines, sweep_forever
-from mainspring.kernel.errors import MainspringError
-from mainspring.serve.log import PredictionLog
-from mainspring.serve.plane import Plane
-from mainspring.serve.reconciler import Reconciler
+from mainspring.entry.inference.metrics import Metrics, MetricsApp
+from mainspring.entry.inference.probes import Probes
+from mainspring.entry.inference.protocol import BoundedProtocol, sweep_forever
+from mainspring.serve.fleet import Fleet
 
 _SWITCH_S = 5.0
+_DESCRIPTORS = 65_536
 _log = logging.getLogger("mainspring.inference")
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
-
-
-class InsecureBind(MainspringError):
-    """An address that other machines reach, without authentication."""
-
-    code = "server.insecure_bind"
-
-
-class PortTaken(MainspringError):
-    """The port is in use, or may not be used."""
-
-    code = "server.port"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Addresses:
-    """Where a running server answers, as URLs without a path."""
-
-    public: str
-    admin: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Listening:
-    """Where to listen and how to stop. port, admin_port: 0 picks a free one. Times in seconds.
-
-    poll_s: between looks at the release. retry_s: between tries of a version that failed to load.
-    """
-
-    host: str = "127.0.0.1"
-    port: int = 0
-    admin_port: int = 0
-    poll_s: float = 0.5
-    retry_s: float = 10.0
-    drain_s: float = 1.0
-    deadlines: Deadlines = field(default_factory=Deadlines)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -78,32 +45,49 @@ class Stop:
 
     @classmethod
     def new(cls) -> "Stop":
-        """Return a stop that nobody asked for yet."""
+        """Return one that nobody has asked yet."""
         return cls(asked=threading.Event())
 
 
-def run(
-    plane: Plane, log: PredictionLog, reconciler: Reconciler, *,
-    listening: Listening | None = None, ready: Callable[[Addresses], None] = lambda _: None, stop: Stop | None = None,
-) -> None:  # fmt: skip
-    """Serve until SIGTERM, SIGINT or `stop`; then drain and close `log`.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sockets:
+    """The three ports, bound."""
 
-    ready: called once both ports answer (the CLI prints the line there). The first look at the release happens before.
-    Raises `InsecureBind` or `PortTaken` before anything is started.
+    public: socket.socket
+    admin: socket.socket
+    metrics: socket.socket
+
+    def addresses(self) -> Addresses:
+        """Return where they answer."""
+        return Addresses(public=url(self.public), admin=url(self.admin), metrics=url(self.metrics))
+
+
+def run(
+    fleet: Fleet, ring: KeyRing, *, listening: Listening | None = None, rules: DeskRules | None = None,
+    ready: Callable[[Addresses], None] = lambda _: None, stop: Stop | None = None,
+) -> None:  # fmt: skip
+    """Serve until SIGTERM, SIGINT or `stop`; then drain and close the fleet's logs.
+
+    ready: called once every port answers and the releases were read (the CLI prints the line there). Raises
+    `InsecureBind` or `PortTaken` before anything is started.
     """
     at = listening or Listening()
-    _check_loopback(at.host)
-    with contextlib.ExitStack() as sockets:
-        public = sockets.enter_context(_bound(at.host, at.port))
-        admin = sockets.enter_context(_bound("127.0.0.1", at.admin_port))
+    check_addresses(at, ring)
+    with contextlib.ExitStack() as stack:
+        sockets = Sockets(
+            public=stack.enter_context(bound(at.public)), admin=stack.enter_context(bound(at.admin)),
+            metrics=stack.enter_context(bound(at.metrics)),
+        )  # fmt: skip
         for name in ("uvicorn.error", "uvicorn.access"):
             logging.getLogger(name).setLevel(logging.ERROR)
-        server = _Server(plane, log, reconciler, at)
+        _allow_connections()
+        server = _Server(fleet, ring, at, rules)
         try:
             with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-                runner.run(server.run(public, admin, ready, stop or Stop.new()))
+                runner.run(server.run(sockets, ready, stop or Stop.new()))
         finally:
-            log.close()
+            for member in fleet.members:
+                member.log.close()
 
 
 class _Uvicorn(uvicorn.Server):
@@ -115,38 +99,52 @@ class _Uvicorn(uvicorn.Server):
 
 
 class _Server:
-    def __init__(self, plane: Plane, log: PredictionLog, reconciler: Reconciler, listening: Listening) -> None:
-        self._reconciler, self._listening = reconciler, listening
-        self._app = PublicApp(plane, Metrics(plane, log, reconciler))
-        served = Served(plane=plane, log=log, reconciler=reconciler, clock=plane.clock)
-        admin = AdminApp(served, lambda: self._app.draining)
-        self._public, self._admin = _uvicorn(self._app), _uvicorn(admin)
+    def __init__(self, fleet: Fleet, ring: KeyRing, at: Listening, rules: DeskRules | None) -> None:
+        self._fleet, self._ring, self._at = fleet, ring, at
+        self._probes = Probes(fleet)
+        self._desk = desk = Desk(fleet, Gate(ring, always=not at.public.loopback), rules)
+        public = PublicApp(desk, self._probes).app
+        local = at.admin.loopback
+        guard = Gate(ring, always=not local, never=local)
+        admin = AdminApp(Seen(fleet=fleet, desk=desk, probes=self._probes), guard, local=local).app
+        local = at.metrics.loopback
+        guard = Gate(ring, always=not local, never=local, scrape=at.scrape)
+        metrics = MetricsApp(Metrics(desk, self._probes), self._probes, desk, guard).app
+        self._public = _uvicorn(public, functools.partial(FastProtocol, FastLane(desk, public.table)))
+        self._inner = [_uvicorn(admin, BoundedProtocol), _uvicorn(metrics, BoundedProtocol)]
         self._signals = 0
 
-    async def run(
-        self, public: socket.socket, admin: socket.socket, ready: Callable[[Addresses], None], stop: Stop
-    ) -> None:
+    @property
+    def _ports(self) -> list["_Uvicorn"]:
+        return [self._public, *self._inner]
+
+    async def run(self, sockets: Sockets, ready: Callable[[Addresses], None], stop: Stop) -> None:
         loop = asyncio.get_running_loop()
-        self._reconciler.switch = _switch_on(loop)
+        for member in self._fleet.members:
+            member.reconciler.switch = _switch_on(loop)
+        listeners = (sockets.public, sockets.admin, sockets.metrics)
         with self._handling_signals():
-            await self._look(again=False)
-            ports = [asyncio.create_task(s.serve([at])) for s, at in ((self._public, public), (self._admin, admin))]
+            ports = [
+                asyncio.create_task(port.serve([at])) for port, at in zip(self._ports, listeners, strict=True)
+            ]  # fmt: skip
             beside = [
-                asyncio.create_task(self._poll()),
-                asyncio.create_task(sweep_forever(self._public.server_state.connections, self._listening.deadlines)),
+                asyncio.create_task(sweep_forever(port.server_state.connections, self._at.deadlines))
+                for port in self._ports
             ]
             try:
+                await self._look(again=False)
                 await self._started(ports)
-                ready(Addresses(public=_url(public), admin=_url(admin)))
+                self._probes.started = True
+                beside.append(asyncio.create_task(self._poll()))
+                ready(sockets.addresses())
                 await self._stopping(stop, ports)
             finally:
                 for task in beside:
                     task.cancel()
-                self._public.should_exit = self._admin.should_exit = True
-                await asyncio.gather(*ports)
+                await self._closed(ports)
 
     async def _started(self, ports: list["asyncio.Task[None]"]) -> None:
-        while not (self._public.started and self._admin.started):
+        while not all(port.started for port in self._ports):
             if any(task.done() for task in ports):
                 await asyncio.gather(*ports)
             await asyncio.sleep(0.005)
@@ -154,31 +152,42 @@ class _Server:
     async def _stopping(self, stop: Stop, ports: list["asyncio.Task[None]"]) -> None:
         while not self._signals and not stop.asked.is_set() and not any(task.done() for task in ports):
             await asyncio.sleep(0.05)
-        self._app.draining = True
-        left = self._listening.drain_s
+        self._desk.leaving = self._probes.leaving = True
+        left = self._at.drain_s
         while left > 0 and self._signals < 2:
             await asyncio.sleep(0.05)
             left -= 0.05
 
+    async def _closed(self, ports: list["asyncio.Task[None]"]) -> None:
+        """Close the public port first: probes and metrics answer until its last request is done."""
+        self._public.should_exit = True
+        await asyncio.gather(ports[0])
+        for port in self._inner:
+            port.should_exit = True
+        await asyncio.gather(*ports[1:])
+
     async def _poll(self) -> None:
         last_try = time.monotonic()
         while True:
-            await asyncio.sleep(self._listening.poll_s)
-            again = time.monotonic() - last_try >= self._listening.retry_s
+            await asyncio.sleep(self._at.poll_s)
+            again = time.monotonic() - last_try >= self._at.retry_s
             last_try = time.monotonic() if again else last_try
             await self._look(again=again)
+            await asyncio.to_thread(self._ring.look)
 
     async def _look(self, *, again: bool) -> None:
         """Reconcile beside traffic; whatever goes wrong, the server keeps what it has and looks again."""
-        try:
-            await asyncio.to_thread(lambda: self._reconciler.look(again=again))
-        except Exception:  # noqa: BLE001 - an adapter of any kind may fail in its own way
-            _log.exception("the release could not be followed")
+        for member in self._fleet.members:
+            try:
+                await asyncio.to_thread(functools.partial(member.reconciler.look, again=again))
+            except Exception:  # noqa: BLE001 - an adapter of any kind may fail in its own way
+                _log.exception("the release could not be followed")
 
     def _signalled(self, number: int, frame: FrameType | None) -> None:
         self._signals += 1
         if self._signals > 1:
-            self._public.force_exit = self._admin.force_exit = True
+            for port in self._ports:
+                port.force_exit = True
 
     @contextlib.contextmanager
     def _handling_signals(self) -> Generator[None, None, None]:
@@ -193,11 +202,11 @@ class _Server:
                 signal.signal(number, handler)
 
 
-def _uvicorn(app: Any) -> _Uvicorn:  # noqa: ANN401 - any ASGI application
+def _uvicorn(app: Any, protocol: Any) -> _Uvicorn:  # noqa: ANN401 - any ASGI application, any maker of a protocol
     return _Uvicorn(
         uvicorn.Config(
             app,
-            http=BoundedProtocol,
+            http=protocol,
             ws="none",
             lifespan="off",
             log_config=None,
@@ -235,31 +244,12 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
     return factory
 
 
-def _check_loopback(host: str) -> None:
-    with contextlib.suppress(ValueError):
-        if host == "localhost" or ipaddress.ip_address(host).is_loopback:
-            return
-    raise InsecureBind(
-        f"{host[:80]!r} can be reached from other machines, and this server does not authenticate",
-        fix="serve on 127.0.0.1 and put a proxy that authenticates in front",
-    )
+def _allow_connections() -> None:
+    """Let the process have as many descriptors as it may: the usual 1,024 are soon used up."""
+    if sys.platform != "win32":
+        import resource
 
-
-def _bound(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        if sys.platform != "win32":  # there it would let two servers share a port
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, port))
-    except OSError as error:
-        listener.close()
-        raise PortTaken(
-            f"port {port} of {host} cannot be used: {error.strerror}", fix="use another port, or 0"
-        ) from error
-    return listener
-
-
-def _url(listener: socket.socket) -> str:
-    host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        wanted = _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, _DESCRIPTORS)
+        if soft != resource.RLIM_INFINITY and soft < wanted:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

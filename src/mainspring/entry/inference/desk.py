@@ -1,0 +1,163 @@
+"""Predictions, from checked headers to an encoded answer: the same rules for the fast path and the slow one.
+
+Order: key -> rate and budget -> media type and deadline -> (the body is read) -> deadline again -> concurrency ->
+codec, plane, codec. What is refused before the body is read costs no memory.
+"""
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import msgspec
+
+from mainspring.entry.inference.access import Gate
+from mainspring.entry.inference.heads import timeout_s, wire_of
+from mainspring.entry.inference.routes import Policy, Route
+from mainspring.security.tokens import Allowance, Token
+from mainspring.serve.admission import NO_LIMIT, Allowances, ConcurrencyLimit, ConcurrencyRules
+from mainspring.serve.errors import DeadlinePassed, FeaturesFailed, ModelFailed, RequestRefused
+from mainspring.serve.fleet import Fleet
+from mainspring.serve.inference import Asked, Reply, infer, infer_now
+from mainspring.serve.plane import Plane
+from mainspring.serve.protocols.v2 import V2
+from mainspring.serve.questions import Codec
+
+CODECS: Mapping[str, Codec] = {"predict.v2": V2}
+_log = logging.getLogger("mainspring.inference")
+
+
+class Target(msgspec.Struct, frozen=True):
+    """What a path asks for. model: "" where the path names none. version: None where it names none."""
+
+    route: Route
+    policy: Policy
+    codec: Codec
+    model: str
+    version: int | None
+
+
+class Entry(msgspec.Struct):
+    """A request that was let in. token: whose key, or None. deadline: monotonic seconds, or 0."""
+
+    target: Target
+    plane: Plane
+    ask: Asked
+    token: Token | None
+    arrived: float
+    deadline: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeskRules:
+    """Limits of predictions. default: for keys without an allowance of their own. share: processes on one port."""
+
+    concurrency: ConcurrencyRules = field(default_factory=ConcurrencyRules)
+    default: Allowance = NO_LIMIT
+    share: int = 1
+
+
+class Desk:
+    """Lets predictions in and has them answered.
+
+    refused: requests without an answer, by code. leaving: set when the process was asked to stop.
+    """
+
+    def __init__(self, fleet: Fleet, gate: Gate, rules: DeskRules | None = None) -> None:
+        self.fleet, self.gate, self._rules = fleet, gate, rules or DeskRules()
+        self.allowances = Allowances(self._rules.default, share=self._rules.share)
+        self._all_limited = self.allowances.limits(None)
+        self.limits: dict[str, ConcurrencyLimit] = {}
+        self.refused: Counter[str] = Counter()
+        self.in_flight = 0
+        self.leaving = False
+
+    def inline_plane(self, target: Target) -> Plane | None:
+        """Return the plane that a target asks if its model scores fast enough to be asked in place, else None."""
+        try:
+            plane = self.fleet.plane(target.model) if target.model else self.fleet.only()
+        except RequestRefused:
+            return None
+        serving = plane.serving
+        return plane if serving is not None and serving.inline else None
+
+    def let_in(
+        self, target: Target, found: Mapping[bytes, bytes], arrived: float, plane: Plane | None = None
+    ) -> Entry:  # fmt: skip
+        """Return the entry of a request with these headers, or raise a `RequestRefused`.
+
+        arrived: monotonic seconds. plane: the target's, where it was looked up already.
+        """
+        model = target.model
+        if not model:
+            plane = plane or self.fleet.only()
+            model = plane.serving.routing.model if plane.serving else ""
+        token = self.gate.check(target.policy, found.get(b"authorization"), model)
+        if self._all_limited or (token is not None and self.allowances.limits(token.allowance)):
+            self.allowances.ask(token.id if token else "", token.allowance if token else None, arrived)
+        wire, patience = wire_of(found, target.codec), timeout_s(found)
+        plane = plane or self.fleet.plane(model)
+        ask = Asked(model=model, version=target.version, wire=wire, caller=token.id if token else "")
+        return Entry(target, plane, ask, token, arrived, arrived + patience if patience else 0.0)
+
+    def answer_now(self, entry: Entry, body: bytes) -> Reply:
+        """Answer where it is called: for models that score fast."""
+        if entry.deadline:
+            _with_patience(entry)
+        reply = infer_now(entry.plane, entry.target.codec, body, entry.ask)
+        self._paid(entry, reply)
+        return reply
+
+    async def answer(self, entry: Entry, body: bytes) -> Reply:
+        """Answer in the model's lane where it is slow."""
+        if entry.deadline:
+            _with_patience(entry)
+        limit = self.limits.get(entry.ask.model)
+        if limit is None:  # the names are those of loaded models, so they are few
+            limit = self.limits[entry.ask.model] = ConcurrencyLimit(self._rules.concurrency)
+        started = time.monotonic()
+        limit.enter(started)
+        took = 0.0
+        self.in_flight += 1
+        try:
+            reply = await infer(entry.plane, entry.target.codec, body, entry.ask)
+            took = time.monotonic() - started
+        finally:
+            self.in_flight -= 1
+            limit.leave(took, started + took)
+        self._paid(entry, reply)
+        return reply
+
+    def told(self, error: Exception) -> RequestRefused:
+        """Count a failed request and return what its client is told; a fault of ours is logged, never shown."""
+        if isinstance(error, RequestRefused):
+            self.refused[error.code] += 1
+            if isinstance(error, ModelFailed | FeaturesFailed):
+                _log.error("%s: %s", error.what, error.__cause__)
+            return error
+        self.refused["server.fault"] += 1
+        _log.error("a request failed", exc_info=error)
+        return ModelFailed(f"internal fault: {type(error).__name__}", fix="see the server's log")
+
+    def _paid(self, entry: Entry, reply: Reply) -> None:
+        token = entry.token
+        if self._all_limited or (token is not None and token.allowance.budget):
+            key, own = (token.id, token.allowance) if token else ("", None)
+            self.allowances.spend(key, own, reply.rows, entry.arrived)
+
+
+def target_of(route: Route, places: Mapping[str, str]) -> Target:
+    """Return the target of a prediction's route."""
+    version = places.get("version")
+    return Target(
+        route, route.policy, CODECS[route.handler], places.get("model", ""), None if version is None else int(version)
+    )
+
+
+def _with_patience(entry: Entry) -> None:
+    left = entry.deadline - time.monotonic()
+    if left <= 0:
+        raise DeadlinePassed("the deadline passed before the model was asked", fix="wait longer, or ask less often")
+    ask = entry.ask
+    entry.ask = Asked(model=ask.model, version=ask.version, wire=ask.wire, deadline_s=left, caller=ask.caller)

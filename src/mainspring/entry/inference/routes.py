@@ -1,0 +1,110 @@
+"""Every route of every port in one table, closed by default: what is not written here answers 404.
+
+A route says which *policy* lets a request in: `open` needs no key; `predict`, `label`, `metadata`, `metrics` and
+`admin` need one with that role, on the path's model where it names one. Paths are compared as they arrive:
+percent-encoded forms of them are other paths, and unknown.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from mainspring.security.tokens import Role
+from mainspring.serve.errors import UnknownRoute, WrongMethod
+
+Policy = Literal["open"] | Role
+_SEGMENTS: Mapping[str, str] = {
+    "model": "[a-z0-9_-]{1,63}", "version": "[1-9][0-9]{0,8}",
+    "namespace": "[a-z0-9.-]{1,63}", "deployment": "[a-z0-9.-]{1,63}",
+}  # fmt: skip
+_PLACE = re.compile(r"\{([a-z]+)\}")
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One method of one path. pattern: with {model}, {version}, {namespace} or {deployment}. handler: its name.
+
+    A handler called `predict.NAME` answers predictions in the protocol NAME.
+    """
+
+    method: str
+    pattern: str
+    policy: Policy
+    handler: str
+
+
+_PROBES = (
+    Route("GET", "/livez", "open", "live"),
+    Route("GET", "/readyz", "open", "ready"),
+    Route("GET", "/startupz", "open", "started"),
+)
+
+PUBLIC = (
+    *_PROBES,
+    Route("GET", "/v2", "metadata", "server"),
+    Route("GET", "/v2/health/live", "open", "live"),
+    Route("GET", "/v2/health/ready", "open", "ready"),
+    Route("GET", "/v2/models/{model}", "metadata", "model"),
+    Route("GET", "/v2/models/{model}/ready", "metadata", "model_ready"),
+    Route("GET", "/v2/models/{model}/versions/{version}", "metadata", "model"),
+    Route("GET", "/v2/models/{model}/versions/{version}/ready", "metadata", "model_ready"),
+    Route("POST", "/v2/models/{model}/infer", "predict", "predict.v2"),
+    Route("POST", "/v2/models/{model}/versions/{version}/infer", "predict", "predict.v2"),
+)
+
+ADMIN = (
+    *_PROBES,
+    Route("GET", "/admin/state", "admin", "state"),
+    Route("POST", "/admin/flush", "admin", "flush"),
+    Route("POST", "/admin/reconcile", "admin", "reconcile"),
+    Route("POST", "/admin/clock", "admin", "clock"),
+)
+
+METRICS = (*_PROBES, Route("GET", "/metrics", "metrics", "metrics"))
+
+
+class RouteTable:
+    """Finds the route of a method and path."""
+
+    def __init__(self, routes: Iterable[Route]) -> None:
+        self.routes = tuple(routes)
+        self._fixed: dict[bytes, dict[str, Route]] = {}
+        self._shaped: dict[re.Pattern[bytes], dict[str, Route]] = {}
+        for route in self.routes:
+            if _PLACE.search(route.pattern):
+                methods = self._shaped.setdefault(_compiled(route.pattern), {})
+            else:
+                methods = self._fixed.setdefault(route.pattern.encode("ascii"), {})
+            if route.method in methods:
+                raise ValueError(f"{route} stands twice in the table")
+            methods[route.method] = route
+
+    def find(self, method: str, path: bytes) -> tuple[Route, dict[str, str]]:
+        """Return the route and what the path's places hold; raise `UnknownRoute` or `WrongMethod`. HEAD is GET."""
+        methods, places = self._looked_up(path)
+        if methods is None:
+            raise UnknownRoute("no such path on this port", fix="see docs/serving.md")
+        route = methods.get("GET" if method == "HEAD" else method)
+        if route is None:
+            raise WrongMethod("this path does not take that method", fix=f"use {' or '.join(sorted(methods))}")
+        return route, places
+
+    def _looked_up(self, path: bytes) -> tuple[dict[str, Route] | None, dict[str, str]]:
+        methods = self._fixed.get(path)
+        if methods is not None:
+            return methods, {}
+        for pattern, shaped in self._shaped.items():
+            found = pattern.fullmatch(path)
+            if found:
+                return shaped, {name: value.decode("ascii") for name, value in found.groupdict().items()}
+        return None, {}
+
+
+def _compiled(pattern: str) -> re.Pattern[bytes]:
+    parts, at = [], 0
+    for place in _PLACE.finditer(pattern):
+        parts += [re.escape(pattern[at : place.start()]), f"(?P<{place[1]}>{_SEGMENTS[place[1]]})"]
+        at = place.end()
+    parts.append(re.escape(pattern[at:]))
+    return re.compile("".join(parts).encode("ascii"))
