@@ -26,8 +26,8 @@ OPEN = {"live", "ready", "started"}
 class Nowhere:
     """A log writer that keeps nothing."""
 
-    def append(self, records: object) -> int:
-        return 0
+    def write(self, chunks: object, /) -> None:
+        return
 
     def sync(self) -> None:
         return
