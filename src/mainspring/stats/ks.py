@@ -5,7 +5,6 @@ exact one: the test is conservative. The p-value is the asymptotic one with the 
 """
 
 import numpy as np
-from scipy.special import kolmogorov
 
 from mainspring.stats.columns import Array
 
@@ -17,6 +16,8 @@ def ks(expected: Array, actual: Array) -> tuple[float, float]:
     >>> round(distance, 3), p < 1e-20
     (0.25, True)
     """
+    from scipy.special import kolmogorov  # 0.3 s that a command without statistics need not pay
+
     first, second = np.asarray(expected, np.float64), np.asarray(actual, np.float64)
     n, m = first.sum(), second.sum()
     if not n or not m:

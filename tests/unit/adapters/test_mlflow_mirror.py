@@ -1,9 +1,12 @@
 """The MLflow mirror on its embedded database."""
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from mainspring.adapters.mlflow.database import make_database
 from mainspring.adapters.mlflow.mirror import MlflowMirror, tracking_uri
 from mainspring.develop.errors import MirrorFailed
 from mainspring.develop.ports import Mirrored
@@ -65,3 +68,29 @@ def test_a_server_that_cannot_be_written_is_a_told_failure_without_the_password(
 def test_the_environment_may_name_a_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://mlflow:5000")
     assert tracking_uri(tmp_path) == "http://mlflow:5000"
+
+
+@pytest.mark.filterwarnings("default")
+def test_the_embedded_database_is_made_once_and_is_the_one_that_mlflow_makes(tmp_path: Path) -> None:
+    from mlflow.store.db.utils import _get_latest_schema_revision
+
+    uri = tracking_uri(tmp_path / "state")
+    assert make_database(uri)
+    assert not make_database(uri)  # it is there
+    assert [path.name for path in (tmp_path / "state").iterdir()] == ["mlflow.db"]
+    assert (tmp_path / "state" / "mlflow.db").stat().st_mode & 0o077 == 0
+    with closing(sqlite3.connect(tmp_path / "state" / "mlflow.db")) as database:
+        assert database.execute("SELECT version_num FROM alembic_version").fetchall() == [
+            (_get_latest_schema_revision(),)
+        ]
+
+
+@pytest.mark.parametrize("uri", ["http://mlflow:5000", "sqlite:///:memory:", "sqlite:////x/a.db?mode=ro"])
+def test_only_a_plain_embedded_database_is_made(uri: str) -> None:
+    assert not make_database(uri)
+
+
+def test_a_place_that_cannot_be_written_is_left_to_mlflow(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    assert not make_database(f"sqlite:///{(tmp_path / 'file' / 'mlflow.db').as_posix()}")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]

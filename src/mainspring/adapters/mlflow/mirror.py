@@ -85,6 +85,9 @@ class MlflowMirror:
                 os.environ.setdefault(name, value)
             from mlflow import MlflowClient
 
+            from mainspring.adapters.mlflow.database import make_database
+
+            make_database(self._uri)
             self._opened = MlflowClient(tracking_uri=self._uri, registry_uri=self._uri)
         return self._opened
 
