@@ -106,3 +106,11 @@ def test_a_step_process_sees_no_secret(tmp_path: Path, monkeypatch: pytest.Monke
     chosen = {"OMP_WAIT_POLICY": "ACTIVE", "OMP_NUM_THREADS": "4"}
     assert scrubbed({**chosen, "TOKEN": "x"}) == chosen
     assert seen["OMP_NUM_THREADS"] == "1"
+
+
+def test_a_worker_that_was_never_asked_is_ended_at_once(tmp_path: Path) -> None:
+    argv = [sys.executable, "-c", "import sys; sys.stdin.read(); open('ended', 'w').close()"]
+    worker = KeptWorker(argv, folder=tmp_path, log=tmp_path / "log")
+    worker.start()
+    worker.close()
+    assert [path.name for path in tmp_path.iterdir()] == ["log"]

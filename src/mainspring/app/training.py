@@ -75,6 +75,12 @@ class Trainer:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def start(self) -> "Trainer":
+        """Start a worker of its own now: its imports take seconds, and a run has things to look up before its steps."""
+        if self._own is not None:
+            self._own.start()
+        return self
+
     def close(self) -> None:
         """End the worker, if it is this trainer's own."""
         if self._own is not None:

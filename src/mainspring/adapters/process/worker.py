@@ -60,7 +60,7 @@ class KeptWorker:
         self._seconds, self._steps, self._most_bytes = seconds, steps, most_bytes
         self._process: subprocess.Popen[str] | None = None
         self._answers: queue.Queue[str] = queue.Queue()
-        self._done = 0
+        self._done, self._asked = 0, False
         self._one = threading.Lock()
 
     def __enter__(self) -> "KeptWorker":
@@ -98,11 +98,14 @@ class KeptWorker:
         return read_outcome(answer["outcome"])
 
     def close(self) -> None:
-        """End the process, gently if it listens."""
+        """End the process, gently if it listens. One that was never asked anything has nothing to finish."""
         process, self._process = self._process, None
+        unused, self._asked = not self._asked, False
         self._done = 0
         if process is None:
             return
+        if unused:
+            process.terminate()
         if process.stdin:
             with suppress(OSError):  # it has gone already
                 process.stdin.close()
@@ -130,6 +133,7 @@ class KeptWorker:
         if process is None or process.stdin is None:
             raise self._lost(step)
         try:
+            self._asked = True
             process.stdin.write(line + "\n")
             process.stdin.flush()
             answer = self._answers.get(timeout=self._seconds)

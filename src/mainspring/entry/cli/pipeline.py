@@ -46,6 +46,8 @@ def train(settings: tuple[str, ...], at: str, explain: bool, run_id: str, reason
 
     workspace = open_workspace(here())
     with Trainer(workspace, progress=present.progress) as trainer:
+        if not explain:
+            trainer.start()
         if run_id:
             run = resumed_run(workspace, run_id)
         else:
