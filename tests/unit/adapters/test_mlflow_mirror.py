@@ -79,10 +79,9 @@ def test_the_embedded_database_is_made_once_and_is_the_one_that_mlflow_makes(tmp
     assert not make_database(uri)  # it is there
     assert [path.name for path in (tmp_path / "state").iterdir()] == ["mlflow.db"]
     assert (tmp_path / "state" / "mlflow.db").stat().st_mode & 0o077 == 0
+    newest = _get_latest_schema_revision()  # type: ignore[no-untyped-call]
     with closing(sqlite3.connect(tmp_path / "state" / "mlflow.db")) as database:
-        assert database.execute("SELECT version_num FROM alembic_version").fetchall() == [
-            (_get_latest_schema_revision(),)
-        ]
+        assert database.execute("SELECT version_num FROM alembic_version").fetchall() == [(newest,)]
 
 
 @pytest.mark.parametrize("uri", ["http://mlflow:5000", "sqlite:///:memory:", "sqlite:////x/a.db?mode=ro"])

@@ -41,7 +41,7 @@ def _migrate(path: Path) -> None:
     engine = create_engine(f"{_PREFIX}{path.as_posix()}")
     event.listen(engine, "connect", _unflushed)
     try:
-        _initialize_tables(engine)
+        _initialize_tables(engine)  # type: ignore[no-untyped-call]
     finally:
         engine.dispose()
     with path.open("rb") as stream:
