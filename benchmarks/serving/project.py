@@ -1,5 +1,6 @@
 """Our side: a project of 30 numbers and two classes, trained, signed and promoted by the command line."""
 
+import json
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -8,9 +9,11 @@ from pathlib import Path
 import duckdb
 import numpy as np
 import pandas as pd
-from benchmarks.serving import models
+
+from serving import same_model
 
 PREFIX = "cell"
+BARE_OPTIONS = ()  # what switches logging and metrics off
 FILE = """
 version: 1
 project: {name}
@@ -35,40 +38,55 @@ TRAIN = """
 import sys
 
 sys.path.insert(0, {folder!r})
-import models
+import same_model
 from sklearn.compose import ColumnTransformer
 from sklearn.pipeline import Pipeline
 
 def fit(frame, target, params):
     # the model that every server of the comparison holds, whatever part of the rows this run would learn from
-    assert [name.split(".")[1] for name in frame.columns] == list(models.FEATURES)
+    assert [name.split(".")[1] for name in frame.columns] == list(same_model.FEATURES)
     pick = ColumnTransformer([("numbers", "passthrough", list(frame.columns))]).fit(frame)
-    return Pipeline([("pick", pick), ("model", models.fitted({name!r}))])
+    return Pipeline([("pick", pick), ("model", same_model.fitted({name!r}))])
 """
 
 
-def made(root: Path, name: str) -> Path:
+def made(root: Path, name: str, suffix: str = "") -> Path:
     """Return the folder of the project that serves `name`; made, trained and promoted once."""
-    folder = root / f"project-{name}"
+    folder = root / f"project-{name}{suffix}"
     if (folder / "environments" / "local" / "release.yaml").is_file():
         return folder
     (folder / "src" / "cells").mkdir(parents=True, exist_ok=True)
     (folder / "data").mkdir(exist_ok=True)
     (folder / "src" / "cells" / "__init__.py").write_text("")
-    source = str(Path(models.__file__).parent)
+    source = str(Path(same_model.__file__).parent)
     (folder / "src" / "cells" / "train.py").write_text(TRAIN.format(folder=source, name=name))
-    columns = ", ".join(models.FEATURES)
+    columns = ", ".join(same_model.FEATURES)
     (folder / "mainspring.yaml").write_text(FILE.format(name=name, columns=columns, prefix=PREFIX))
     (folder / ".gitignore").write_text(".mainspring/\ndata/\n")
     _write_data(folder / "data" / "samples.parquet")
     for argv in (["git", "init", "-q", "-b", "main"], ["git", "add", "-A"], [*_GIT, "commit", "-qm", "a project"]):
         subprocess.run(argv, cwd=folder, check=True)
     for command in (["snapshot"], ["train"], ["promote", "1"]):
-        argv = [sys.executable, "-m", "mainspring", "-C", str(folder), *command]
-        done = subprocess.run(argv, capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            raise RuntimeError(f"{' '.join(argv)}: {done.stdout}{done.stderr}")
+        _told(folder, *command)
     return folder
+
+
+def token(folder: Path) -> str:
+    """Return the secret of the project's one API key; from then on its server asks for one."""
+    kept = folder.with_name(f"{folder.name}.token")
+    if not kept.is_file():
+        made = _told(folder, "tokens", "create", "bench", "--json")
+        kept.write_text(json.loads(made)["secret"])
+        kept.chmod(0o600)
+    return kept.read_text()
+
+
+def _told(folder: Path, *command: str) -> str:
+    argv = [sys.executable, "-m", "mainspring", "-C", str(folder), *command]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise RuntimeError(f"{' '.join(argv)}: {done.stdout}{done.stderr}")
+    return done.stdout
 
 
 _REPEATED = 6
@@ -76,11 +94,11 @@ _GIT = ("git", "-c", "user.name=bench", "-c", "user.email=bench@example.invalid"
 
 
 def _write_data(path: Path) -> None:
-    rows, classes = models.data()  # repeated: the gates want at least 500 rows held out
+    rows, classes = same_model.data()  # repeated: the gates want at least 500 rows held out
     rows, classes = np.tile(rows, (_REPEATED, 1)), np.tile(classes, _REPEATED)
     last = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(days=1)
     measured = pd.to_datetime([last - timedelta(hours=len(rows) - row) for row in range(len(rows))])
-    table = pd.DataFrame(rows, columns=list(models.FEATURES))
+    table = pd.DataFrame(rows, columns=list(same_model.FEATURES))
     table.insert(0, "id", [f"s{row:04d}" for row in range(len(rows))])
     table["measured_at"], table["settled_at"] = measured, measured + pd.Timedelta(hours=1)
     table["outcome"] = classes.astype(np.int64)

@@ -1,0 +1,17 @@
+"""BentoML around the model."""
+
+import os
+
+import bentoml
+import numpy as np
+from same_model import loaded
+
+
+@bentoml.service(workers=1, traffic={"timeout": 30}, logging={"access": {"enabled": False}})
+class Service:
+    def __init__(self) -> None:
+        self._model = loaded(os.environ["MODEL"])
+
+    @bentoml.api(route="/predict")
+    async def predict(self, x: np.ndarray) -> np.ndarray:
+        return self._model.predict_proba(x)
