@@ -24,6 +24,7 @@ from mainspring.security.lint import RULES
 ROOT = Path(__file__).resolve().parent.parent
 NOTE = "<!-- written by scripts/docs.py: change the code, then `make docs` -->\n"
 TEMPLATE = ROOT / "src" / "mainspring" / "project" / "templates" / "flights" / "mainspring.yaml"
+_WHOLE = 1_000  # figures from here on are shown without decimals
 SKIPPED = ("mainspring.project.templates", "mainspring.__main__")
 WORDS = {"string": "text", "integer": "whole number", "number": "number", "boolean": "true or false", "null": "nothing"}
 
@@ -48,20 +49,61 @@ def benchmarks() -> str:
     lines = [
         NOTE, "# Benchmarks\n",
         "Each figure was written by its script (`make bench-NAME`) on the machine that ran it: 2 cores of an Intel",
-        "Xeon, Linux. Absolute times vary between machines. *must* and *aim* are bounds that we set ourselves; a row",
-        "over its bound is shown all the same. No peers are measured yet: that comes with the inference server's own",
-        "part.\n",
+        "Xeon, Linux. Absolute times vary between machines; where there is a peer, both sides were measured in turn in",
+        "the same run, after their answers were compared, and the ratio is what to quote. *must* and *aim* are bounds",
+        "that we set ourselves: of the ratio where there is one, else of our own figure. A row over its bound, or one",
+        "that a peer wins, is shown all the same.\n",
     ]  # fmt: skip
     for path in sorted((ROOT / "benchmarks" / "results").glob("*.json")):
         rows = json.loads(path.read_text("utf-8"))
+        compared = any(row["peer_name"] for row in rows)
         lines += [
             f"## {path.stem} (`make bench-{_target(path.stem)}`)\n",
-            "| work | ours | must | aim | |",
-            "|---|---|---|---|---|",
+            "| work | ours | peer | ratio | must | aim | |" if compared else "| work | ours | must | aim | |",
+            "|---|---|---|---|---|---|---|" if compared else "|---|---|---|---|---|",
         ]
-        lines += [_measured(row) for row in rows]
-        lines += ["", "Versions: " + ", ".join(f"{k} {v}" for k, v in rows[0]["versions"].items()) + ".\n"]
+        lines += [_beside_peer(row) if compared else _measured(row) for row in rows]
+        versions = {name: number for row in rows for name, number in row["versions"].items()}
+        lines += ["", "Versions: " + ", ".join(f"{k} {v}" for k, v in versions.items()) + ".\n"]
     return "\n".join(lines)
+
+
+def _target(result: str) -> str:
+    """Return the make target that writes a result."""
+    return {"drift_window": "drift"}.get(result, result).replace("_", "-")
+
+
+def _measured(row: Mapping[str, Any]) -> str:
+    bounds = [f"{row[name]:g} {row['unit']}" if row[name] is not None else "" for name in ("must", "aim")]
+    return f"| {row['work']} | {_figure(row, 'ours')} | {bounds[0]} | {bounds[1]} | {_verdict(row)} |"
+
+
+def _beside_peer(row: Mapping[str, Any]) -> str:
+    """Return the row with its peer; bounds are of the ratio, or of our figure where there is no peer."""
+    unit = "x" if row["ratio"] is not None else f" {row['unit']}"
+    bounds = [f"{row[name]:.3g}{unit}" if row[name] is not None else "" for name in ("must", "aim")]
+    peer = f"{_figure(row, 'peer')} ({row['peer_name']})" if row["peer_name"] else ""
+    ratio = f"{row['ratio']:.3g}x" if row["ratio"] is not None else ""
+    return (
+        f"| {row['work']} | {_figure(row, 'ours')} | {peer} | {ratio} | {bounds[0]} | {bounds[1]} | {_verdict(row)} |"
+    )
+
+
+def _figure(row: Mapping[str, Any], side: str) -> str:
+    """Return a figure with its unit; a row that could not be measured says why."""
+    value = row[side]
+    if value is None:
+        return str(row.get("why", ""))
+    return f"{value:,.0f} {row['unit']}" if abs(value) >= _WHOLE and row["peer_name"] else f"{value:g} {row['unit']}"
+
+
+def _verdict(row: Mapping[str, Any]) -> str:
+    value = row["ours"] if row["ratio"] is None else row["ratio"]
+    if value is None:
+        return ""
+    if row["must"] is None:
+        return "" if row["ratio"] is None or row["ratio"] == 1 or (value > 1) == row["higher_is_better"] else "loses"
+    return "" if value == row["must"] or (value > row["must"]) == row["higher_is_better"] else "over"
 
 
 def policy() -> str:
@@ -80,19 +122,6 @@ def policy() -> str:
         score = f"`{rule.kube_score}`" if rule.kube_score else ""
         lines.append(f"| `{rule.id}` | {rule.severity.value} | {rule.title} | {rule.fix} | {score} |")
     return "\n".join(lines) + "\n"
-
-
-def _target(result: str) -> str:
-    """Return the make target that writes a result."""
-    return {"drift_window": "drift"}.get(result, result).replace("_", "-")
-
-
-def _measured(row: Mapping[str, Any]) -> str:
-    within = (
-        row["must"] is None or (row["ours"] >= row["must"]) == row["higher_is_better"] or row["ours"] == row["must"]
-    )
-    bounds = [f"{row[name]:g} {row['unit']}" if row[name] is not None else "" for name in ("must", "aim")]
-    return f"| {row['work']} | {row['ours']:g} {row['unit']} | {bounds[0]} | {bounds[1]} | {'' if within else 'over'} |"
 
 
 def error_classes() -> list[type[MainspringError]]:
