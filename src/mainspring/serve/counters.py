@@ -20,6 +20,7 @@ class Counters:
         self.challenger_requests = 0
         self.challenger_failures: Counter[str] = Counter()
         self.fallback_rows = 0
+        self.unpaired_requests = 0
         self.latency = [0] * (len(LATENCY_BOUNDS_US) + 1)
         self.latency_sum_us = 0
 

@@ -191,3 +191,9 @@ class ModelRefused(MainspringError):
 
     code = "model.refused"
     exit_code = 3
+
+
+class ModelGone(ModelRefused):
+    """The process that a model runs in ended; a challenger without one is not asked again."""
+
+    code = "model.gone"

@@ -17,6 +17,7 @@ from mainspring.kernel.errors import MainspringError
 from mainspring.kernel.ids import RequestIds
 from mainspring.kernel.records import LoggedRequest
 from mainspring.kernel.times import Clock
+from mainspring.serve.batching import alone
 from mainspring.serve.blocks import Block, block_of
 from mainspring.serve.counters import Counters
 from mainspring.serve.entities import assembled, is_entity
@@ -24,7 +25,18 @@ from mainspring.serve.errors import BadInput, NotReady, TooLarge, UnknownModel
 from mainspring.serve.ports import Assemble, LogSink
 from mainspring.serve.questions import Answer, Question
 from mainspring.serve.router import AbortRule, Override, allowed_weight, chosen_rows
-from mainspring.serve.scoring import Features, Prepared, Scored, judged, micros_since, record_of
+from mainspring.serve.scoring import (
+    Features,
+    Heard,
+    Prepared,
+    Scored,
+    add_challenger,
+    ask,
+    champions,
+    micros_since,
+    record_of,
+)
+from mainspring.serve.turns import Turns
 from mainspring.serve.versions import Serving, Version
 
 
@@ -56,6 +68,7 @@ class Plane:
         self.override = Override(rules.abort)
         self._ids, self._assemble = RequestIds(random), assemble
         self._serving: Serving | None = None
+        self.turns = Turns(self.gathered, self._pair, rules.late_us)
 
     @property
     def serving(self) -> Serving | None:
@@ -86,10 +99,13 @@ class Plane:
             raise UnknownModel("no such model or version is served here", fix="see GET /v2 for what is")
         return serving
 
-    def prepare(self, question: Question, serving: Serving, version: int | None = None) -> Prepared:
+    def prepare(
+        self, question: Question, serving: Serving, version: int | None = None, *, pairs_later: bool = False
+    ) -> Prepared:
         """Route and pack a question; raise a `RequestRefused` for what the model cannot be asked.
 
         version: the champion's number to be answered by it alone. A challenger takes traffic only by its weight.
+        pairs_later: a challenger that the answer does not need is asked after it (`finish` sees to it).
         """
         rows = question.rows
         if rows > serving.max_rows:
@@ -106,11 +122,16 @@ class Plane:
         challenger, wanted = serving.challenger, None
         if challenger is not None:
             challenger, wanted = self._routed(question, serving, version, name)
-        return Prepared(question, serving, name, now, block, challenger, wanted)
+        asks_first = challenger is not None and (wanted is not None or not pairs_later)
+        return Prepared(question, serving, name, now, block, challenger, wanted, asks_first)
 
     def score(self, prepared: Prepared) -> Scored:
         """Return what the versions say; raise a `RequestRefused`. Safe in any thread: it changes nothing shared."""
-        return judged(self.gathered(prepared), prepared, self.rules.late_us)
+        features = self.gathered(prepared)
+        scored = champions(features, alone(prepared.serving.champion, features.champion))
+        if prepared.asks_first:
+            scored.heard = ask(prepared.challenger, features.challenger, self.rules.late_us)
+        return scored
 
     def gathered(self, prepared: Prepared) -> Features:
         """Return the features of both versions, assembled where only keys were sent. Safe in any thread."""
@@ -131,11 +152,11 @@ class Plane:
         champion, challenger = serving.champion, prepared.challenger
         champion.pace.saw(scored.champion_took, rows)
         scores, versions, served = scored.champion, [champion.number] * rows, bytes(rows)
-        if challenger is not None:
-            self._saw_challenger(challenger, scored, rows)
-            chosen = self._chosen(prepared, scored)
-            if chosen is not None and scored.challenger is not None:
-                scores = np.where(chosen, scored.challenger, scores)
+        if challenger is not None and scored.heard is not None:
+            self.saw_challenger(prepared, scored.heard)
+            chosen = self._chosen(prepared, scored.heard)
+            if chosen is not None and scored.heard.scores is not None:
+                scores = np.where(chosen, scored.heard.scores, scores)
                 versions = np.where(chosen, challenger.number, champion.number).tolist()
                 served = chosen.astype(np.uint8).tobytes()
         answer = Answer(
@@ -149,11 +170,38 @@ class Plane:
         prepared = self.prepare(question, serving, version)
         return self.complete(prepared, self.score(prepared))
 
-    def finish(self, record: LoggedRequest, started_ns: int) -> None:
-        """Count an answered request and log its record; `started_ns`: `time.perf_counter_ns` at its start."""
+    def finish(self, record: LoggedRequest, started_ns: int, pair: tuple[Prepared, Features] | None = None) -> None:
+        """Count an answered request and log its record; `started_ns`: `time.perf_counter_ns` at its start.
+
+        pair: what `prepare` put off until after the answer. Then the record is logged with the challenger's scores.
+        """
         record.took_us = micros_since(started_ns)
         self.counters.answered(record.took_us)
         self.counters.rows += len(record.keys)
+        if pair is not None and pair[0].challenger is not None and not pair[0].asks_first:
+            self.turns.pair_later(*pair, record)
+        else:
+            self.log.put(record)
+
+    def saw_challenger(self, prepared: Prepared, heard: Heard) -> None:
+        """Count what a challenger said; what belongs to an older release aborts nobody."""
+        challenger, current = prepared.challenger, self._serving
+        if challenger is None:
+            return
+        challenger.pace.saw(heard.took, prepared.question.rows)
+        self.counters.challenger_requests += 1
+        if heard.failure:
+            self.counters.challenger_failures[heard.failure] += 1
+        if current is not None and current.routing.commit == prepared.serving.routing.commit:
+            self.override.saw(heard.failure)
+
+    def _pair(self, prepared: Prepared, record: LoggedRequest, heard: Heard | None) -> None:
+        """Log an answered request with what the challenger said after it; None: there was no time to ask."""
+        if heard is None:
+            self.counters.unpaired_requests += 1
+        elif prepared.challenger is not None:
+            add_challenger(record, prepared.challenger, heard)
+            self.saw_challenger(prepared, heard)
         self.log.put(record)
 
     def _check_entity(self, question: Question) -> None:
@@ -173,9 +221,8 @@ class Plane:
         if weight <= 0:
             return challenger, None
         keys = question.keys or [""] * question.rows
-        return challenger, chosen_rows(
-            serving.routing, weight, [key or f"{name}.{row}" for row, key in enumerate(keys)]
-        )
+        wanted = chosen_rows(serving.routing, weight, [key or f"{name}.{row}" for row, key in enumerate(keys)])
+        return challenger, wanted if wanted.any() else None
 
     def _other_features(self, found: Features, prepared: Prepared, challenger: Version) -> Block | None:
         """Return what the challenger reads in entity mode; None where it cannot be had, which is its failure."""
@@ -189,21 +236,14 @@ class Plane:
         except (MainspringError, KeyError):
             return None
 
-    def _saw_challenger(self, challenger: Version, scored: Scored, rows: int) -> None:
-        challenger.pace.saw(scored.challenger_took, rows)
-        self.counters.challenger_requests += 1
-        self.override.saw(scored.failure)
-        if scored.failure:
-            self.counters.challenger_failures[scored.failure] += 1
-
-    def _chosen(self, prepared: Prepared, scored: Scored) -> NDArray[np.bool_] | None:
+    def _chosen(self, prepared: Prepared, heard: Heard) -> NDArray[np.bool_] | None:
         """Return the rows whose client is given the challenger's score, or None for none of them."""
         wanted = prepared.wanted
-        if wanted is None or not wanted.any():
+        if wanted is None:
             return None
-        if scored.challenger is None or scored.failure == "late":
+        if heard.scores is None or heard.failure == "late":
             self.counters.fallback_rows += int(wanted.sum())
             return None
-        usable = np.isfinite(scored.challenger)
+        usable = np.isfinite(heard.scores)
         self.counters.fallback_rows += int((wanted & ~usable).sum())
         return wanted & usable

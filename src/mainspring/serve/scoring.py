@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mainspring.kernel.records import LoggedRequest
+from mainspring.serve.batching import Outcome, alone
 from mainspring.serve.blocks import Block, little
-from mainspring.serve.errors import ModelFailed, ModelRefused
+from mainspring.serve.errors import ModelFailed, ModelGone, ModelRefused
 from mainspring.serve.questions import Question
 from mainspring.serve.versions import Serving, Version
 from mainspring.stats.columns import Columns, Floats
@@ -20,7 +21,8 @@ class Prepared(msgspec.Struct):
     """A request that was routed and packed.
 
     block: its features, or None where keys were sent: then they are assembled while scoring. challenger: the version
-    that is asked too, or None. wanted: the rows that it may answer, or None for none.
+    that is asked too, or None. wanted: the rows that it may answer, or None for none. asks_first: it is asked before
+    the answer is given; otherwise after it, for the comparison alone.
     """
 
     question: Question
@@ -30,6 +32,7 @@ class Prepared(msgspec.Struct):
     block: Block | None
     challenger: Version | None
     wanted: NDArray[np.bool_] | None
+    asks_first: bool
 
 
 class Features(msgspec.Struct):
@@ -40,48 +43,46 @@ class Features(msgspec.Struct):
     columns: Columns | None = None
 
 
+class Heard(msgspec.Struct):
+    """What a challenger said. scores: n, or None. took: microseconds. failure: why they do not count, or ""."""
+
+    scores: Floats | None = None
+    took: int = 0
+    failure: str = "error"
+
+
 class Scored(msgspec.Struct):
-    """What the engines said. challenger: its scores, or None. failure: why it failed, or "". took: microseconds."""
+    """What the engines said: the champion's finite scores, and the challenger's if it was asked first."""
 
     features: Features
     champion: Floats
     champion_took: int
-    challenger: Floats | None = None
-    challenger_took: int = 0
-    failure: str = ""
+    heard: Heard | None = None
 
 
-def judged(features: Features, prepared: Prepared, late_us: int) -> Scored:
-    """Score features with both versions; raise `ModelFailed` where the champion has no finite answer."""
-    started = time.perf_counter_ns()
-    try:
-        scores = prepared.serving.champion.score(features.champion)
-    except ModelRefused as error:
-        raise ModelFailed("the model failed", fix="see the server's log") from error
+def champions(features: Features, outcome: Outcome) -> Scored:
+    """Return the champion's answer; raise `ModelFailed` where it has none that is finite."""
+    if isinstance(outcome, ModelRefused):
+        raise ModelFailed("the model failed", fix="see the server's log") from outcome
+    scores, took = outcome
     if not (isfinite(scores[0]) if len(scores) == 1 else np.isfinite(scores).all()):
         raise ModelFailed("the model gave a number that is not finite", fix="see the server's log")
-    scored = Scored(features, scores, micros_since(started))
-    if prepared.challenger is not None:
-        _try_challenger(scored, prepared.challenger, late_us)
-    return scored
+    return Scored(features, scores, took)
 
 
-def _try_challenger(scored: Scored, challenger: Version, late_us: int) -> None:
-    """Score every row with the challenger too; write down why it failed, never raise."""
-    block, started = scored.features.challenger, time.perf_counter_ns()
-    scored.failure = "error"
-    if block is None:
-        return
-    try:
-        scores = challenger.score(block)
-    except ModelRefused:
-        return
-    scored.challenger_took = micros_since(started)
-    scored.challenger = scores
-    if scored.challenger_took > late_us:
-        scored.failure = "late"
-    else:
-        scored.failure = "" if np.isfinite(scores).all() else "not_finite"
+def heard(outcome: Outcome, late_us: int) -> Heard:
+    """Return what a challenger's outcome is worth."""
+    if isinstance(outcome, ModelRefused):
+        return Heard(failure="gone" if isinstance(outcome, ModelGone) else "error")
+    scores, took = outcome
+    if took > late_us:
+        return Heard(scores, took, "late")
+    return Heard(scores, took, "" if np.isfinite(scores).all() else "not_finite")
+
+
+def ask(version: Version | None, block: Block | None, late_us: int) -> Heard:
+    """Score with a challenger now; never raises."""
+    return Heard() if version is None or block is None else heard(alone(version, block), late_us)
 
 
 def record_of(prepared: Prepared, scored: Scored, served: bytes) -> LoggedRequest:
@@ -100,19 +101,19 @@ def record_of(prepared: Prepared, scored: Scored, served: bytes) -> LoggedReques
         strings=strings, versions=[champion], scores={champion: little(scored.champion).tobytes()},
         served=served, took_each={champion: scored.champion_took},
     )  # fmt: skip
-    if challenger is not None:
-        add_challenger(record, challenger, scored)
+    if challenger is not None and scored.heard is not None:
+        add_challenger(record, challenger, scored.heard)
     return record
 
 
-def add_challenger(record: LoggedRequest, challenger: Version, scored: Scored) -> None:
+def add_challenger(record: LoggedRequest, challenger: Version, heard: Heard) -> None:
     """Write the challenger's side of a pair into the champion's record."""
-    if scored.failure:
-        record.errors[challenger.digest] = scored.failure
-    if scored.challenger is not None:
+    if heard.failure:
+        record.errors[challenger.digest] = heard.failure
+    if heard.scores is not None:
         record.versions.append(challenger.digest)
-        record.scores[challenger.digest] = little(scored.challenger).tobytes()
-        record.took_each[challenger.digest] = scored.challenger_took
+        record.scores[challenger.digest] = little(heard.scores).tobytes()
+        record.took_each[challenger.digest] = heard.took
 
 
 def _times(question: Question, now: int) -> bytes:

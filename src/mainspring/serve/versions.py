@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from mainspring.kernel.contract import Contract, Kind
 from mainspring.serve.blocks import Block, Layout, View
-from mainspring.serve.errors import ModelRefused
+from mainspring.serve.errors import ModelGone, ModelRefused
 from mainspring.serve.pace import Pace, measured
 from mainspring.serve.ports import Engine, LoadedModel, PackedEngine, Routing
 from mainspring.serve.questions import Takes
@@ -42,6 +42,8 @@ class Version:
         rows = len(block.numbers)
         try:
             scores = self.packed(block)
+        except ModelGone:
+            raise
         except Exception as error:
             reason = f"{type(error).__name__}: {error}"[:200]
             raise ModelRefused(f"version {self.number} failed: {reason}", fix="train it again") from error
