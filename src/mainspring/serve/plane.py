@@ -159,6 +159,10 @@ class Plane:
                 scores = np.where(chosen, scored.heard.scores, scores)
                 versions = np.where(chosen, challenger.number, champion.number).tolist()
                 served = chosen.astype(np.uint8).tobytes()
+        taken = served.count(1)
+        self.counters.rows_by_version[champion.number] += rows - taken
+        if taken and challenger is not None:
+            self.counters.rows_by_version[challenger.number] += taken
         answer = Answer(
             request_id=prepared.request_id, model=serving.routing.model, output=serving.takes.output,
             release=serving.routing.commit, scores=scores, versions=versions,

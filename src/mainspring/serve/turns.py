@@ -42,6 +42,16 @@ class Turns:
         """Return how many requests wait in the lanes for their answers."""
         return self.champion.waiting + self.challenger.waiting
 
+    @property
+    def calls(self) -> int:
+        """Return how many calls of slow versions were made."""
+        return self.champion.calls + self.challenger.calls
+
+    @property
+    def requests(self) -> int:
+        """Return how many requests were answered by these calls."""
+        return self.champion.scored + self.challenger.scored
+
     async def scored(self, prepared: Prepared) -> Scored:
         """Return what the versions say, each scored where its speed allows; raise a `RequestRefused`."""
         if prepared.block is None and not prepared.serving.inline:

@@ -63,6 +63,7 @@ class AdminApp:
         counts = {"rows": 0, "frames": 0}
         try:
             for member in self._fleet.members:
+                await member.plane.turns.settled()
                 done = await asyncio.to_thread(member.log.flush)
                 counts = {name: count + done[name] for name, count in counts.items()}
         except TimeoutError as error:

@@ -60,7 +60,7 @@ class _Collector(Collector):
     def collect(self) -> Iterator[Metric]:
         members = self._desk.fleet.members
         yield from self._server()
-        for export in (_traffic, _challenger, _logged, _release):
+        for export in (_traffic, _lanes, _challenger, _logged, _release):
             families = [list(export(member)) for member in members]
             for same in zip(*families, strict=True):
                 for other in same[1:]:
@@ -122,6 +122,19 @@ def _challenger(member: Member) -> Iterator[Metric]:
     )
     yield _gauge("mainspring_challenger_weight", "Percent of rows it may answer now", model, plane.weight)
     yield _gauge("mainspring_challenger_aborted", "1 when the router stopped asking it", model, plane.override.aborted)
+
+
+def _lanes(member: Member) -> Iterator[Metric]:
+    turns, model = member.plane.turns, member.model
+    yield _gauge("mainspring_lane_waiting", "Requests that wait for a slow version", model, turns.waiting)
+    yield _counter("mainspring_lane_calls", "Calls of slow versions", model, turns.calls)
+    yield _counter(
+        "mainspring_lane_requests", "Requests in these calls: over calls, the batch size", model, turns.requests
+    )
+    yield _counter(
+        "mainspring_unpaired_requests", "Answers that were not compared with the challenger's", model,
+        member.plane.counters.unpaired_requests,
+    )  # fmt: skip
 
 
 def _logged(member: Member) -> Iterator[Metric]:

@@ -142,6 +142,8 @@ class _Server:
                 for task in beside:
                     task.cancel()
                 await self._closed(ports)
+                for plane in self._fleet.planes:
+                    plane.turns.close()
 
     async def _started(self, ports: list["asyncio.Task[None]"]) -> None:
         while not all(port.started for port in self._ports):
