@@ -62,7 +62,7 @@ class TrainingSets:
         with self._open(definitions) as (connection, work):
             connection.register("given", _given(asks, definitions))
             work.take_asks(_ask_sql(definitions, work.types[definitions.ask.source]))
-            found = fetch(connection, f"{work.answers('at')} ORDER BY a.rn")
+            found = fetch(connection, work.answers("at"))
         return {"key": asks["key"], "at": asks["at"], **{name: found[name] for name in definitions.feature_names()}}
 
     def targets(self, definitions: Definitions) -> Columns:
@@ -83,8 +83,8 @@ class TrainingSets:
         beside = path.with_name(f".{path.name}.{uuid4().hex[:8]}.tmp")
         try:
             with self._open(definitions) as (connection, work):
-                work.take_asks(work.first_versions(definitions.ask_columns()), "row_number() OVER (ORDER BY e, key)")
-                table = f"{work.answers('asked_at')} ORDER BY a.rn"
+                work.take_asks(work.first_versions(definitions.ask_columns()), "ORDER BY e, key")
+                table = work.answers("asked_at")
                 options = f"FORMAT parquet, COMPRESSION snappy, ROW_GROUP_SIZE {_ROW_GROUP}"
                 connection.execute(f"COPY ({table}) TO {text_literal(str(beside))} ({options})")
             os.chmod(beside, 0o600)
@@ -102,8 +102,9 @@ class TrainingSets:
         if isinstance(found, WindowView):
             between = (start - found.window - found.refresh, end)
         with self._open(replace(definitions, views=(found,)), between) as (connection, work):
-            sql = work.row_stream(found) if isinstance(found, RowView) else work.window_stream(found)
-            return fetch(connection, _window(sql, start, end))
+            if isinstance(found, RowView):
+                return fetch(connection, _window(work.row_stream(found), start, end))
+            return work.window_stream(found, start, end)
 
     @contextmanager
     def _open(
