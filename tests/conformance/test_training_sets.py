@@ -108,6 +108,19 @@ def test_a_row_that_is_never_known_never_counts(adapter: Make, tmp_path: Path) -
     assert feature(port, "b", "lately.known") == 0.0
 
 
+def test_an_outcome_promised_for_a_far_year_never_counts(adapter: Make, tmp_path: Path) -> None:
+    far = 4_000_000_000  # minutes: beyond the year 9600
+    port = adapter(tables(("a", 10, "AA", far, 30.0), ("b", 20, "AB", 30, 6.0), ("c", 120, "AB", None, None)), tmp_path)
+    assert feature(port, "c", "lately.delay") == 6.0
+    assert feature(port, "c", "lately.known") == 1.0
+
+
+def test_no_asks_have_no_features(adapter: Make, tmp_path: Path) -> None:
+    port = adapter(tables(("a", 10, "AA", 20, 30.0)), tmp_path)
+    built = port.build(definitions(), port.asks(definitions(), NEVER, NEVER))
+    assert {name: len(values) for name, values in built.items()} == dict.fromkeys(built, 0)
+
+
 def test_a_null_key_matches_nothing(adapter: Make, tmp_path: Path) -> None:
     port = adapter(tables(("a", 10, None, 20, 30.0), ("b", 120, None, None, None)), tmp_path)
     assert feature(port, "b", "lately.flights") is None
