@@ -50,7 +50,7 @@ class BoundedProtocol(HttpToolsProtocol):
     waiting_since = 0.0
     paused_since = 0.0
     idle_since = 0.0
-    _head_size = 0
+    _head_size = _chunk = 0
     _in_body = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -62,10 +62,11 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Count head bytes before the parser keeps them."""
+        self._chunk = len(data)
         if not self._in_body:
             if self._head_size == 0:
                 self.waiting_since = time.monotonic()
-            self._head_size += len(data)
+            self._head_size += self._chunk
         if self.timeout_keep_alive_task is not None:
             self._unset_keepalive_if_required()
         try:
@@ -79,14 +80,15 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Refuse a large head; start the body's deadline."""
-        size = len(self.url)
-        for name, value in self.headers:
-            size += len(name) + len(value)
-        if size > HEAD_LIMIT or len(self.headers) > HEADER_COUNT:
+        if len(self.headers) > HEADER_COUNT or (self._head_size + self._chunk > HEAD_LIMIT and self._head_too_large()):
             self.refuse(_TOO_LARGE)
             raise ValueError("head too large")  # stops the parser; nobody above sees it
         self._in_body, self._head_size, self.idle_since = True, 0, 0.0
         self.take_head()
+
+    def _head_too_large(self) -> bool:
+        """Tell exactly: the count of bytes may hold the end of another request."""
+        return len(self.url) + sum(len(name) + len(value) for name, value in self.headers) > HEAD_LIMIT
 
     def take_head(self) -> None:
         """Begin the request whose head is complete."""

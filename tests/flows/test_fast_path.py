@@ -1,0 +1,234 @@
+"""The fast path and the slow one say the same: one corpus of raw requests through both, and what only one may take."""
+
+import json
+import re
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from tests.unit.serve.serving_kit import MODEL, Parts, RunningServer, body, running
+
+from mainspring.adapters.files.tokens import TokenFile
+from mainspring.app.access import TokenDesk
+from mainspring.entry.inference.binding import Listening
+from mainspring.entry.inference.desk import Desk, Entry
+from mainspring.entry.inference.protocol import Deadlines
+from mainspring.security.tokens import Wanted
+from mainspring.serve.inference import Reply
+
+INFER = f"/v2/models/{MODEL}/infer"
+GOOD = json.dumps(body()).encode()
+QUICK = Listening(drain_s=0.1, deadlines=Deadlines(head_s=5, body_s=5, idle_s=0.4))
+
+
+class Served(NamedTuple):
+    """A server with a key, and whether it answers in place."""
+
+    server: RunningServer
+    secret: str
+
+
+@pytest.fixture(scope="module")
+def fast(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    root = tmp_path_factory.mktemp("fast")
+    secret = TokenDesk(root).create(Wanted(name="a")).secret
+    with running(root / "log", listening=QUICK, tokens=TokenFile(root / ".mainspring")) as server:
+        yield Served(server, secret)
+
+
+def request(data: bytes = GOOD, *headers: bytes, path: str = INFER, method: bytes = b"POST") -> bytes:
+    lines = [b"%s %s HTTP/1.1" % (method, path.encode()), b"Host: x", *headers]
+    if not any(line.lower().startswith((b"content-length", b"transfer-encoding")) for line in headers):
+        lines.append(b"Content-Length: %d" % len(data))
+    return b"\r\n".join(lines) + b"\r\n\r\n" + data
+
+
+KEY, JSON = b"Authorization: Bearer SECRET", b"Content-Type: application/json"
+CORPUS = {
+    "good": request(GOOD, KEY, JSON),
+    "no content type": request(GOOD, KEY),
+    "its version": request(GOOD, KEY, path=f"/v2/models/{MODEL}/versions/1/infer"),
+    "binary answer": request(json.dumps(body(parameters={"binary_data_output": True})).encode(), KEY, JSON),
+    "an id": request(json.dumps(body(id="mine")).encode(), KEY, JSON),
+    "no key": request(GOOD, JSON),
+    "a wrong key": request(GOOD, b"Authorization: Bearer mst_aaaaaaaa_" + b"a" * 43, JSON),
+    "another scheme": request(GOOD, b"Authorization: Basic YTpi", JSON),
+    "two keys": request(GOOD, KEY, KEY, JSON),
+    "not json": request(b"{", KEY, JSON),
+    "empty": request(b"", KEY, JSON),
+    "too many rows": request(json.dumps(body(1_001)).encode(), KEY, JSON),
+    "wrong media": request(GOOD, KEY, b"Content-Type: text/plain"),
+    "two media": request(GOOD, KEY, JSON, JSON),
+    "gzip": request(GOOD, KEY, JSON, b"Content-Encoding: gzip"),
+    "identity": request(GOOD, KEY, JSON, b"Content-Encoding: identity"),
+    "a bad header length": request(GOOD, KEY, JSON, b"Inference-Header-Content-Length: ten"),
+    "a header length": request(GOOD, KEY, JSON, b"Inference-Header-Content-Length: %d" % len(GOOD)),
+    "a timeout": request(GOOD, KEY, JSON, b"mainspring-timeout-ms: 5000"),
+    "a bad timeout": request(GOOD, KEY, JSON, b"mainspring-timeout-ms: soon"),
+    "unknown model": request(GOOD, KEY, JSON, path="/v2/models/nobody/infer"),
+    "unknown version": request(GOOD, KEY, JSON, path=f"/v2/models/{MODEL}/versions/7/infer"),
+    "unknown path": request(GOOD, KEY, JSON, path=f"/v2/models/{MODEL}/infer/"),
+    "a query": request(GOOD, KEY, JSON, path=INFER + "?a=b"),
+    "another method": request(GOOD, KEY, JSON, method=b"PUT"),
+    "chunked": request(b"%x\r\n%s\r\n0\r\n\r\n" % (len(GOOD), GOOD), KEY, JSON, b"Transfer-Encoding: chunked"),
+    "expect": request(GOOD, KEY, JSON, b"Expect: 100-continue"),
+    "upgrade": request(GOOD, KEY, JSON, b"Connection: Upgrade", b"Upgrade: h2c"),
+    "close": request(GOOD, KEY, JSON, b"Connection: close"),
+    "http 1.0": request(GOOD, KEY, JSON).replace(b"HTTP/1.1", b"HTTP/1.0"),
+    "a large body": request(json.dumps(body(900)).encode() + b" " * 70_000, KEY, JSON),
+    "a body too large": request(b"", KEY, JSON, b"Content-Length: 99999999"),
+    "folded name": request(GOOD, b"AUTHORIZATION: bearer SECRET", b"CONTENT-TYPE: Application/JSON; charset=UTF-8"),
+}  # fmt: skip
+
+
+class Answer(NamedTuple):
+    status: int
+    headers: dict[str, str]
+    content: bytes
+
+
+def exchanged(server: RunningServer, data: bytes, count: int = 1) -> list[Answer]:
+    """Send raw bytes on one connection and read `count` answers; fewer where the server closes before."""
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
+        connection.sendall(data)
+        stream, found = connection.makefile("rb"), list[Answer]()
+        while len(found) < count:
+            first = stream.readline()
+            if not first:
+                break
+            status, headers = int(first.split()[1]), {}
+            while (line := stream.readline().strip()) != b"":
+                name, _, value = line.partition(b": ")
+                headers[name.decode().lower()] = value.decode()
+            if status == 100:
+                continue
+            found.append(Answer(status, headers, stream.read(int(headers.get("content-length", "0")))))
+        return found
+
+
+def said(answer: Answer) -> tuple[object, ...]:
+    """What must be equal: status, code or shape of the body, headers but for ids, lengths and the time."""
+    headers = {name: value for name, value in answer.headers.items() if name not in ("date", "content-length")}
+    head = answer.headers.get("inference-header-content-length")
+    document = json.loads(answer.content[: int(head)] if head else answer.content)
+    if answer.status != 200:
+        return answer.status, headers, document
+    ids = document["parameters"].pop("prediction_ids")
+    assert all(re.fullmatch(r"p-\d{10}-[a-z2-7]{16}\.\d+", one) for one in ids)
+    return answer.status, headers, document, len(ids)
+
+
+@pytest.mark.parametrize("name", CORPUS)
+def test_both_paths_say_the_same(fast: Served, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = CORPUS[name].replace(b"SECRET", fast.secret.encode())
+    (here,) = exchanged(fast.server, data)
+    monkeypatch.setattr(Desk, "inline_plane", lambda *_: None)
+    (there,) = exchanged(fast.server, data)
+    assert said(here) == said(there)
+
+
+def test_the_corpus_takes_both_paths(fast: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    taken, asked = set[str](), [""]
+    real = Desk.answer_now
+
+    def seen(desk: Desk, entry: Entry, data: bytes) -> Reply:
+        taken.add(asked[0])
+        return real(desk, entry, data)
+
+    monkeypatch.setattr(Desk, "answer_now", seen)
+    for name in CORPUS:
+        asked[0] = name
+        exchanged(fast.server, CORPUS[name].replace(b"SECRET", fast.secret.encode()))
+    assert {"good", "an id", "binary answer", "not json", "its version", "close", "folded name"} <= taken
+    slow = {
+        "chunked",
+        "expect",
+        "upgrade",
+        "http 1.0",
+        "gzip",
+        "two media",
+        "a large body",
+        "another method",
+        "a query",
+    }
+    assert slow.isdisjoint(taken)
+
+
+def test_pipelined_requests_are_answered_in_order_whatever_path_they_take(fast: Served) -> None:
+    """A slow-path request between fast ones holds those behind it back."""
+    kinds = ["good", "chunked", "good", "not json", "expect", "good", "chunked", "chunked", "good"]
+    data = b"".join(
+        request(json.dumps(body(id=f"n{place}")).encode(), KEY, JSON) if kind == "good" else CORPUS[kind]
+        for place, kind in enumerate(kinds)
+    ).replace(b"SECRET", fast.secret.encode())
+    found = exchanged(fast.server, data, len(kinds))
+    assert [one.status for one in found] == [400 if kind == "not json" else 200 for kind in kinds]
+    ids = [json.loads(one.content).get("id") for one in found]
+    assert ids == [f"n{place}" if kind == "good" else None for place, kind in enumerate(kinds)]
+
+
+@pytest.mark.parametrize("step", [1, 7, 100])
+def test_a_request_in_pieces_of_any_size_is_one_request(fast: Served, step: int) -> None:
+    data = (CORPUS["good"] * 2).replace(b"SECRET", fast.secret.encode())
+    with socket.create_connection(("127.0.0.1", fast.server.port), timeout=10) as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for at in range(0, len(data), step):
+            connection.sendall(data[at : at + step])
+        got = b""
+        while got.count(b"HTTP/1.1 200 OK") < 2 or not got.endswith(b"}"):
+            got += connection.recv(65_536)
+
+
+def test_a_client_that_pipelines_and_never_reads_is_held_back_then_closed(tmp_path: Path) -> None:
+    quick = Listening(drain_s=0.1, deadlines=Deadlines(write_s=0.5))
+    with running(tmp_path, listening=quick) as server:
+        before = server.parts.plane.counters.requests
+        many, sent, closed = request(json.dumps(body(200)).encode()) * 50, 0, False
+        with socket.create_connection(("127.0.0.1", server.port), timeout=0.2) as connection:
+            deadline = time.monotonic() + 20
+            while not closed and time.monotonic() < deadline:
+                try:
+                    sent += connection.send(many)
+                except TimeoutError:
+                    continue
+                except ConnectionError:
+                    closed = True
+        assert closed
+        answered = server.parts.plane.counters.requests - before
+        assert answered * 5_000 < 16 << 20  # what it was answered fits in sockets' buffers and one of ours
+        assert server.infer(body())[0] == 200
+
+
+def test_an_idle_connection_is_closed_and_a_busy_one_is_not(fast: Served) -> None:
+    data = CORPUS["good"].replace(b"SECRET", fast.secret.encode())
+    with socket.create_connection(("127.0.0.1", fast.server.port), timeout=10) as connection:
+        for _ in range(3):
+            connection.sendall(data)
+            assert connection.recv(65_536).startswith(b"HTTP/1.1 200")
+            time.sleep(0.1)
+        assert connection.recv(1) == b""
+
+
+def test_a_request_whose_body_is_on_its_way_is_answered_at_shutdown(tmp_path: Path) -> None:
+    parts, data = Parts(), request(GOOD)
+    with running(tmp_path, parts, Listening(drain_s=0.3)) as server:
+        connection = socket.create_connection(("127.0.0.1", server.port), timeout=10)
+        connection.sendall(data[:-10])
+        wait_for_body(server)
+        stopping = threading.Timer(0.6, lambda: connection.sendall(data[-10:]))
+        stopping.start()
+    got = b""
+    while chunk := connection.recv(65_536):
+        got += chunk
+    connection.close()
+    assert got.startswith(b"HTTP/1.1 200 OK")
+    assert b"connection: close" in got
+
+
+def wait_for_body(server: RunningServer) -> None:
+    """A request of another connection comes back after the first bytes of ours were read."""
+    assert server.infer(body())[0] == 200
