@@ -94,6 +94,21 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     versions: list[int]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explanation:
+    """Why a model scored rows as it did: `base + values.sum(axis=1)` is the row's score in `unit`.
+
+    method: how it was found, such as "tree-shap". unit: "probability" or "log-odds". inputs: k names.
+    base: [n] float64, the score of a row that nothing is known of. values: [n, k] float64.
+    """
+
+    method: str
+    unit: str
+    inputs: tuple[str, ...]
+    base: Floats
+    values: Floats
+
+
 @dataclass(frozen=True, slots=True)
 class Codec:
     """One protocol: bytes to a question, an answer to bytes. Pure.

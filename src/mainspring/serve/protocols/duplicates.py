@@ -13,6 +13,7 @@ from typing import Any
 from mainspring.serve.errors import BadBody, shown
 
 _LARGE = 4_096
+_HOLDERS: frozenset[type] = frozenset({str, list, dict})
 
 
 def quotation_marks(body: bytes) -> int:
@@ -34,13 +35,20 @@ def refuse_duplicate_keys(body: bytes, marks: int, strings: int) -> None:
 
 def strings_in(value: object) -> int:
     """Return how many strings a decoded JSON value has, names of members included."""
-    if isinstance(value, str):
+    if type(value) is str:
         return 1
-    if isinstance(value, list):
-        return sum(map(strings_in, value))
-    if isinstance(value, dict):
-        return len(value) + sum(map(strings_in, value.values()))
+    if type(value) is list:
+        return _strings_among(value)
+    if type(value) is dict:
+        return len(value) + _strings_among(list(value.values()))
     return 0
+
+
+def _strings_among(values: list[Any]) -> int:
+    kinds = set(map(type, values))
+    if kinds.isdisjoint(_HOLDERS):
+        return 0
+    return len(values) if kinds == {str} else sum(map(strings_in, values))
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
