@@ -8,6 +8,7 @@ version while a rollout's weight grows, and stops asking a challenger that fails
 Serve opens no ledger and knows no release file: `ports.Routing` is all it is told.
 """
 
+from mainspring.serve.aborts import AbortRule
 from mainspring.serve.log import LogLimits, PredictionLog
 from mainspring.serve.log_rules import LogRules
 from mainspring.serve.log_sinks import Cadence, LogCounts, Sink, SinkReport
@@ -28,7 +29,6 @@ from mainspring.serve.ports import (
     rollout_id_of,
 )
 from mainspring.serve.reconciler import Reconciled, Reconciler
-from mainspring.serve.router import AbortRule
 
 __all__ = [
     "AbortRule",

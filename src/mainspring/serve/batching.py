@@ -12,7 +12,7 @@ from mainspring.serve.errors import ModelRefused
 from mainspring.serve.versions import Version
 from mainspring.stats.columns import Floats
 
-Outcome = tuple[Floats, int] | ModelRefused  # (scores, microseconds that the call took), or why there are none
+Outcome = tuple[Floats, int] | ModelRefused  # (scores, the request's share of the call's microseconds), or why not
 
 
 def alone(version: Version, block: Block) -> Outcome:
@@ -34,9 +34,9 @@ def together(version: Version, blocks: Sequence[Block]) -> list[Outcome]:
         scores = version.score(joined(blocks))
     except ModelRefused:
         return [alone(version, block) for block in blocks]
-    took, outcomes, start = (time.perf_counter_ns() - started) // 1_000, list[Outcome](), 0
+    each, outcomes, start = (time.perf_counter_ns() - started) / 1_000 / len(scores), list[Outcome](), 0
     for block in blocks:
         end = start + len(block.numbers)
-        outcomes.append((scores[start:end], took))
+        outcomes.append((scores[start:end], round(each * len(block.numbers))))
         start = end
     return outcomes

@@ -147,7 +147,7 @@ class Lane:
         self.scored += len(batch)
         for outcome in outcomes[:1]:
             if not isinstance(outcome, ModelRefused):
-                self._each_us += _WEIGHT * (outcome[1] / len(batch) - self._each_us)
+                self._each_us += _WEIGHT * (outcome[1] - self._each_us)
         self._next()
         for work, outcome in zip(batch, outcomes, strict=True):
             if work.told.done():

@@ -17,6 +17,7 @@ from mainspring.kernel.errors import MainspringError
 from mainspring.kernel.ids import RequestIds
 from mainspring.kernel.records import LoggedRequest
 from mainspring.kernel.times import Clock
+from mainspring.serve.aborts import AbortRule, Override
 from mainspring.serve.batching import alone
 from mainspring.serve.blocks import Block, block_of
 from mainspring.serve.counters import Counters
@@ -24,7 +25,7 @@ from mainspring.serve.entities import assembled, is_entity
 from mainspring.serve.errors import BadInput, NotReady, TooLarge, UnknownModel
 from mainspring.serve.ports import Assemble, LogSink
 from mainspring.serve.questions import Answer, Question
-from mainspring.serve.router import AbortRule, Override, allowed_weight, chosen_rows
+from mainspring.serve.router import allowed_weight, chosen_rows
 from mainspring.serve.scoring import (
     Features,
     Heard,
@@ -153,7 +154,7 @@ class Plane:
         champion.pace.saw(scored.champion_took, rows)
         scores, versions, served = scored.champion, [champion.number] * rows, bytes(rows)
         if challenger is not None and scored.heard is not None:
-            self.saw_challenger(prepared, scored.heard)
+            self.saw_challenger(prepared, scored.heard, scored.champion_took)
             chosen = self._chosen(prepared, scored.heard)
             if chosen is not None and scored.heard.scores is not None:
                 scores = np.where(chosen, scored.heard.scores, scores)
@@ -187,8 +188,8 @@ class Plane:
         else:
             self.log.put(record)
 
-    def saw_challenger(self, prepared: Prepared, heard: Heard) -> None:
-        """Count what a challenger said; what belongs to an older release aborts nobody."""
+    def saw_challenger(self, prepared: Prepared, heard: Heard, beside_us: int) -> None:
+        """Count what a challenger said, beside the champion's microseconds; an older release aborts nobody."""
         challenger, current = prepared.challenger, self._serving
         if challenger is None:
             return
@@ -197,7 +198,7 @@ class Plane:
         if heard.failure:
             self.counters.challenger_failures[heard.failure] += 1
         if current is not None and current.routing.commit == prepared.serving.routing.commit:
-            self.override.saw(heard.failure)
+            self.override.saw(heard.failure, heard.took, beside_us)
 
     def _pair(self, prepared: Prepared, record: LoggedRequest, heard: Heard | None) -> None:
         """Log an answered request with what the challenger said after it; None: there was no time to ask."""
@@ -205,7 +206,7 @@ class Plane:
             self.counters.unpaired_requests += 1
         elif prepared.challenger is not None:
             add_challenger(record, prepared.challenger, heard)
-            self.saw_challenger(prepared, heard)
+            self.saw_challenger(prepared, heard, record.took_each.get(prepared.serving.champion.digest, 0))
         self.log.put(record)
 
     def _check_entity(self, question: Question) -> None:

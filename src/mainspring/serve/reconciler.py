@@ -4,6 +4,7 @@ A version that fails keeps the old state serving and is reported; a challenger t
 alone in front (a candidate may get less than the file says, never more).
 """
 
+import logging
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -13,6 +14,9 @@ from mainspring.serve.errors import ModelRefused
 from mainspring.serve.plane import Plane
 from mainspring.serve.ports import Models, Releases, Routing
 from mainspring.serve.versions import Serving, Version, checked, serving_of
+
+_log, _security = logging.getLogger("mainspring.inference"), logging.getLogger("mainspring.security")
+_TAMPERED = ("signature.", "manifest.", "artifact.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +102,7 @@ class Reconciler:
             version = checked(number, digest, self._models.open(digest))
         except (MainspringError, OSError, ValueError, RuntimeError) as error:
             failures[digest] = _reason(error)
+            _tell(number, digest, error)
             return None
         self.loads += 1
         return version
@@ -107,6 +112,13 @@ class Reconciler:
         commit = serving.routing.commit if serving else ""
         self.last = Reconciled(commit=commit, changed=changed, failures=failures)
         return self.last
+
+
+def _tell(number: int, digest: str, error: Exception) -> None:
+    """Log why a version may not serve; what was tampered with is an event for whoever watches over security."""
+    tampered = isinstance(error, MainspringError) and error.code.startswith(_TAMPERED)
+    log = _security if tampered else _log
+    log.error("version %d (%s) may not serve: %s", number, digest, _reason(error))
 
 
 def _reason(error: Exception) -> str:

@@ -5,9 +5,7 @@ that the challenger answered at 5 % are among those it answers at 25 %. A row wi
 """
 
 import hashlib
-from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,38 +41,3 @@ def chosen_rows(routing: Routing, weight: float, keys: Sequence[str]) -> NDArray
     if weight <= 0:
         return np.zeros(len(keys), dtype=np.bool_)
     return places(keys, routing.rollout_id) < np.uint64(round(weight * _PERCENT))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AbortRule:
-    """When the router stops asking a challenger by itself: `failures` failed requests among the last `of`."""
-
-    failures: int = 5
-    of: int = 100
-
-
-class Override:
-    """The router's own abort: it holds until the next release commit and can only lower the weight."""
-
-    def __init__(self, rule: AbortRule) -> None:
-        self._rule = rule
-        self._commit = ""
-        self._recent: deque[bool] = deque(maxlen=rule.of)
-        self.reason = ""
-
-    @property
-    def aborted(self) -> bool:
-        """Tell whether the challenger of the present commit is aborted."""
-        return bool(self.reason)
-
-    def follow(self, commit: str) -> None:
-        """Start afresh when the release commit changed."""
-        if commit != self._commit:
-            self._commit, self.reason = commit, ""
-            self._recent.clear()
-
-    def saw(self, failure: str) -> None:
-        """Count one request that asked the challenger; `failure` is "" or a short reason."""
-        self._recent.append(bool(failure))
-        if failure and not self.reason and sum(self._recent) >= self._rule.failures:
-            self.reason = f"{sum(self._recent)} of the last {len(self._recent)} requests failed: {failure}"

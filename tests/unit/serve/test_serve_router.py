@@ -2,14 +2,13 @@
 
 from typing import get_args
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mainspring.kernel.errors import InvalidValue
 from mainspring.serve.ports import Challenger, Mode, Routing, Served
-from mainspring.serve.router import AbortRule, Override, allowed_weight, chosen_rows, places
+from mainspring.serve.router import allowed_weight, chosen_rows, places
 
 KEYS = st.lists(st.text(max_size=20), min_size=1, max_size=50)
 WEIGHTS = st.floats(0, 100)
@@ -70,30 +69,6 @@ def test_a_candidate_never_gets_more_than_the_file_says(weight: float, mode: Mod
 def test_an_impossible_weight_is_refused(weight: float) -> None:
     with pytest.raises(InvalidValue):
         routing(weight)
-
-
-def test_five_failures_in_a_hundred_abort_until_the_next_commit() -> None:
-    override = Override(AbortRule())
-    override.follow("one")
-    for _ in range(4):
-        override.saw("error")
-    assert not override.aborted
-    override.saw("error")
-    assert override.aborted
-    override.follow("one")
-    assert override.aborted
-    override.follow("two")
-    assert not override.aborted
-
-
-@given(st.integers(0, 4), st.integers(100, 300))
-def test_rare_failures_do_not_abort(failures: int, good: int) -> None:
-    override = Override(AbortRule())
-    for _ in range(3):
-        for turn in range(failures + good):
-            override.saw("error" if turn < failures else "")
-    assert not override.aborted
-    assert np.isfinite(good)
 
 
 PINNED = [210, 259, 52]
