@@ -38,6 +38,7 @@ _MAX_TOKEN = 4_096
     "--metrics-token-file", type=click.Path(path_type=Path), default=None, metavar="FILE",
     help=f"File with the scrape token; or put it in {_TOKEN_VARIABLE}.",
 )  # fmt: skip
+@click.option("--grpc-port", default=None, type=int, help="Also answer over gRPC on --host (extra grpc); 0: any.")
 @click.option("--drain", default=1.0, show_default=True, metavar="SECONDS", help="Answer on for so long after SIGTERM.")
 @click.option("--env", "environment", default="local", show_default=True, help="Environment whose release to serve.")
 @click.option("--clock", type=click.Choice(["real", "replay"]), default="real", help="`replay` only inside a replay.")
@@ -66,13 +67,25 @@ def _listening(given: dict[str, Any]) -> "Listening":
     from mainspring.entry.inference.binding import Address, Listening
 
     scrape = _scrape_token(given["metrics_token_file"])
+    if given["grpc_port"] is not None:
+        _check_grpc()
     return Listening(
         public=Address(host=given["host"], port=given["port"]),
+        grpc=None if given["grpc_port"] is None else Address(host=given["host"], port=given["grpc_port"]),
         admin=Address(host=given["admin_host"], port=given["admin_port"]),
         metrics=Address(host=given["metrics_host"], port=given["metrics_port"]),
         scrape=scrape_digest(scrape) if scrape else None,
         drain_s=given["drain"],
     )
+
+
+def _check_grpc() -> None:
+    from importlib.util import find_spec
+
+    from mainspring.kernel.errors import NotFound
+
+    if find_spec("grpc") is None:
+        raise NotFound("gRPC needs grpcio", fix="pip install 'mainspring[grpc]'")
 
 
 def _scrape_token(path: Path | None) -> str:
@@ -98,9 +111,12 @@ def _tell(room: "ServerRoom", at: "Addresses", as_json: bool) -> None:
     from mainspring.kernel.files import write_atomic
 
     addresses = {"public": at.public, "admin": at.admin, "metrics": at.metrics}
+    if at.grpc:
+        addresses["grpc"] = at.grpc
     write_atomic(room.state / "server.json", json.dumps(addresses).encode(), durable=False)
     if as_json:
         click.echo(json.dumps(addresses))
     else:
-        present.say(f"serving {at.public} (admin {at.admin}, metrics {at.metrics}/metrics)")
+        remote = f"gRPC {at.grpc}, " if at.grpc else ""
+        present.say(f"serving {at.public} ({remote}admin {at.admin}, metrics {at.metrics}/metrics)")
     sys.stdout.flush()

@@ -40,17 +40,19 @@ class Address:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Addresses:
-    """Where a running server answers, as URLs without a path."""
+    """Where a running server answers, as URLs without a path. grpc: `host:port`, or "" for none."""
 
     public: str
     admin: str
     metrics: str
+    grpc: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listening:
     """Where to listen and how to stop. Times in seconds.
 
+    grpc: the gRPC port of predictions, or None for none.
     scrape: SHA-256 of the metrics port's own token, or None. poll_s: between looks at releases and tokens. retry_s:
     between tries of a version that failed to load. drain_s: how long answers go on after readiness went off.
     """
@@ -58,6 +60,7 @@ class Listening:
     public: Address = Address()
     admin: Address = Address()
     metrics: Address = Address()
+    grpc: Address | None = None
     scrape: bytes | None = None
     poll_s: float = 0.5
     retry_s: float = 10.0
@@ -67,8 +70,9 @@ class Listening:
 
 def check_addresses(at: Listening, ring: KeyRing) -> None:
     """Refuse every address that others reach and nobody guards."""
-    if not at.public.loopback and not ring.exists:
-        raise _insecure(at.public, "there is no API key", "mainspring tokens create NAME, or serve on 127.0.0.1")
+    for address in (at.public, *([at.grpc] if at.grpc else [])):
+        if not address.loopback and not ring.exists:
+            raise _insecure(address, "there is no API key", "mainspring tokens create NAME, or serve on 127.0.0.1")
     if not at.admin.loopback and not ring.holds("admin"):
         raise _insecure(at.admin, "no API key has the role admin", "mainspring tokens create NAME --role admin")
     if not at.metrics.loopback and at.scrape is None and not ring.holds("metrics"):

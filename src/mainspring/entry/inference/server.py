@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
@@ -31,7 +31,11 @@ from mainspring.entry.inference.probes import Probes
 from mainspring.entry.inference.protocol import BoundedProtocol, sweep_forever
 from mainspring.serve.fleet import Fleet
 
+if TYPE_CHECKING:
+    from mainspring.entry.inference.grpc.server import GrpcPort
+
 _SWITCH_S = 5.0
+_GRPC_GRACE_S = 30.0
 _DESCRIPTORS = 65_536
 _log = logging.getLogger("mainspring.inference")
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -57,9 +61,9 @@ class Sockets:
     admin: socket.socket
     metrics: socket.socket
 
-    def addresses(self) -> Addresses:
-        """Return where they answer."""
-        return Addresses(public=url(self.public), admin=url(self.admin), metrics=url(self.metrics))
+    def addresses(self, grpc: str) -> Addresses:
+        """Return where they answer, with the gRPC port's address."""
+        return Addresses(public=url(self.public), admin=url(self.admin), metrics=url(self.metrics), grpc=grpc)
 
 
 def run(
@@ -123,6 +127,7 @@ class _Server:
         for member in self._fleet.members:
             member.reconciler.switch = _switch_on(loop)
         listeners = (sockets.public, sockets.admin, sockets.metrics)
+        remote = self._grpc(loop)
         with self._handling_signals():
             ports = [
                 asyncio.create_task(port.serve([at])) for port, at in zip(self._ports, listeners, strict=True)
@@ -134,16 +139,29 @@ class _Server:
             try:
                 await self._look(again=False)
                 await self._started(ports)
+                if remote:
+                    remote.start()
                 self._probes.started = True
                 beside.append(asyncio.create_task(self._poll()))
-                ready(sockets.addresses())
+                ready(sockets.addresses(remote.address if remote else ""))
                 await self._stopping(stop, ports)
             finally:
                 for task in beside:
                     task.cancel()
+                if remote:
+                    await asyncio.to_thread(remote.stop, _GRPC_GRACE_S)
                 await self._closed(ports)
                 for plane in self._fleet.planes:
                     plane.turns.close()
+
+    def _grpc(self, loop: asyncio.AbstractEventLoop) -> "GrpcPort | None":
+        if self._at.grpc is None:
+            return None
+        from mainspring.entry.inference.grpc.server import GrpcPort
+        from mainspring.entry.inference.grpc.services import PUBLIC, Running
+
+        gate = Gate(self._ring, always=not self._at.grpc.loopback)
+        return GrpcPort(Running(desk=self._desk, gate=gate, probes=self._probes, loop=loop), PUBLIC, self._at.grpc)
 
     async def _started(self, ports: list["asyncio.Task[None]"]) -> None:
         while not all(port.started for port in self._ports):

@@ -1,0 +1,64 @@
+"""The gRPC ports: what `services` allows, on a few threads, with the limits that HTTP has."""
+
+import concurrent.futures
+from collections.abc import Mapping
+from typing import Any
+
+import grpc
+
+from mainspring.entry.inference.binding import Address, PortTaken
+from mainspring.entry.inference.grpc import messages
+from mainspring.entry.inference.grpc.services import Running, Table, handled, model_infer, reflect
+from mainspring.entry.inference.heads import BODY_LIMIT
+
+_THREADS = 4
+_CALLS = 512  # at once; more are answered RESOURCE_EXHAUSTED by the library
+_OPTIONS = (
+    ("grpc.max_receive_message_length", BODY_LIMIT), ("grpc.max_send_message_length", -1),
+    ("grpc.max_metadata_size", 16_384), ("grpc.so_reuseport", 0), ("grpc.http2.max_ping_strikes", 2),
+    ("grpc.max_connection_idle_ms", 300_000), ("grpc.keepalive_time_ms", 120_000),
+)  # fmt: skip
+
+
+class GrpcPort:
+    """One listening port. Raises `PortTaken` where it cannot be had."""
+
+    def __init__(self, running: Running, tables: Mapping[str, Table], at: Address, threads: int = _THREADS) -> None:
+        pool = concurrent.futures.ThreadPoolExecutor(threads, thread_name_prefix="grpc")
+        self._pool = pool
+        self._server = grpc.server(pool, options=_OPTIONS, maximum_concurrent_rpcs=_CALLS)
+        self._server.add_generic_rpc_handlers(tuple(_service(running, name, table) for name, table in tables.items()))
+        host = f"[{at.host}]" if ":" in at.host else at.host
+        try:
+            self.port = int(self._server.add_insecure_port(f"{host}:{at.port}"))
+        except RuntimeError as error:
+            raise PortTaken(f"port {at.port} of {at.host} cannot be used", fix="use another port, or 0") from error
+        self.address = f"{host}:{self.port}"
+
+    def start(self) -> None:
+        """Answer calls from now on."""
+        self._server.start()
+
+    def stop(self, grace_s: float) -> None:
+        """Take no new call, let those that run end within `grace_s` seconds, then return."""
+        self._server.stop(grace_s).wait()
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _service(running: Running, name: str, table: Table) -> Any:  # noqa: ANN401 - grpcio has no types
+    handlers = {}
+    for method, (policy, call) in table.items():
+        act = handled(running, policy, call)
+        if call is reflect:
+            parse = messages.input_of(name, method).FromString
+            handlers[method] = grpc.stream_stream_rpc_method_handler(act, parse, _bytes_of)
+        elif call is model_infer:
+            handlers[method] = grpc.unary_unary_rpc_method_handler(act)  # bytes in, bytes out
+        else:
+            parse = messages.input_of(name, method).FromString
+            handlers[method] = grpc.unary_unary_rpc_method_handler(act, parse, _bytes_of)
+    return grpc.method_handlers_generic_handler(name, handlers)
+
+
+def _bytes_of(message: Any) -> bytes:  # noqa: ANN401 - a protobuf message
+    return bytes(message.SerializeToString())
