@@ -48,11 +48,8 @@ def _json(document: object) -> tuple[bytes, Mapping[str, str]]:
 
 
 def _v2(rows: Floats) -> tuple[bytes, Mapping[str, str]]:
-    tensors = [
-        {"name": f"cell.{name}", "shape": [len(rows)], "datatype": "FP64", "data": rows[:, place].tolist()}
-        for place, name in enumerate(same_model.FEATURES)
-    ]
-    return _json({"inputs": tensors})
+    tensor = {"name": "x", "shape": list(rows.shape), "datatype": "FP64", "data": rows.ravel().tolist()}
+    return _json({"inputs": [tensor]})
 
 
 def _v2_of_a_model(rows: Floats) -> tuple[bytes, Mapping[str, str]]:

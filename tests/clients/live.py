@@ -58,14 +58,20 @@ class Live:
         return [float(score) for score in session.run(None, feed)[0].reshape(-1)]
 
 
-@contextmanager
-def served(root: Path) -> Iterator[Live]:
-    """Train and promote a model by the command line, serve it, and end the server afterwards."""
+def made(root: Path) -> Path:
+    """Train and promote a model by the command line; return the project's folder."""
     make_workspace(root, ROWS)
     for command in (["snapshot"], ["train"], ["promote", "1"]):
         _told(root, *command)
-    token = json.loads(_told(root, "tokens", "create", "clients", "--role", "predict", "--role", "metadata",
-                             "--role", "label", "--json"))["secret"]  # fmt: skip
+    return root
+
+
+@contextmanager
+def served(root: Path, *, keys: bool) -> Iterator[Live]:
+    """Serve a project, with an API key or without any; end the server afterwards."""
+    roles = ("predict", "metadata", "label", "metrics")
+    asked = [part for role in roles for part in ("--role", role)]
+    token = json.loads(_told(root, "tokens", "create", "clients", *asked, "--json"))["secret"] if keys else ""
     (graph,) = (root / ".mainspring" / "models").rglob("model.onnx")
     argv = [*_mainspring(root), "serve", "--port", "0", "--json"]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as process:

@@ -76,3 +76,6 @@ def test_tritonclient_over_http(live: Live, form: str) -> None:
     status, message = found["missing_input"]
     assert status == "400"
     assert "is missing" in message
+    status, message = found["no_token"]
+    assert status == "401"
+    assert "key" in message
