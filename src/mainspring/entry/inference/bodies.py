@@ -16,6 +16,7 @@ from mainspring.serve.errors import (
     WrongMethod,
 )
 from mainspring.serve.inference import Reply
+from mainspring.serve.protocols.seldon import error_status
 from mainspring.serve.protocols.v2_answers import error_document
 
 Scope = MutableMapping[str, Any]
@@ -64,14 +65,17 @@ async def send_json(send: Send, document: object, status: int = 200, headers: li
     await send_bytes(send, status, body, [JSON_TYPE, *(headers or [])])
 
 
-async def send_error(send: Send, error: RequestRefused) -> None:
-    """Send the error document."""
-    headers, body = refusal(error)
+async def send_error(send: Send, error: RequestRefused, *, seldon: bool = False) -> None:
+    """Send the error document; seldon: with the member that Seldon's clients read."""
+    headers, body = refusal(error, error_status(error) if seldon else None)
     await send_bytes(send, error.status, body, headers)
 
 
-def refusal(error: RequestRefused) -> tuple[list[Header], bytes]:
-    """Return (headers, body) of a refusal; it closes where the rest of a body may still be on its way."""
+def refusal(error: RequestRefused, status: Mapping[str, Any] | None = None) -> tuple[list[Header], bytes]:
+    """Return (headers, body) of a refusal; it closes where the rest of a body may still be on its way.
+
+    status: a member of that name for the document, or None.
+    """
     headers = [JSON_TYPE]
     if closes(error):
         headers.append(CLOSE)
@@ -80,7 +84,8 @@ def refusal(error: RequestRefused) -> tuple[list[Header], bytes]:
     if error.exit_code == _TRY_AGAIN:
         wait_s = error.retry_after_s if isinstance(error, TryLater) else 1
         headers.append((b"retry-after", b"%d" % max(1, math.ceil(wait_s))))
-    return headers, json.dumps(error_document(error), separators=(",", ":")).encode("utf-8")
+    document = error_document(error) if status is None else {**error_document(error), "status": status}
+    return headers, json.dumps(document, separators=(",", ":")).encode("utf-8")
 
 
 def closes(error: RequestRefused) -> bool:

@@ -21,10 +21,10 @@ from mainspring.serve.errors import DeadlinePassed, FeaturesFailed, ModelFailed,
 from mainspring.serve.fleet import Fleet
 from mainspring.serve.inference import Asked, Reply, infer, infer_now
 from mainspring.serve.plane import Plane
-from mainspring.serve.protocols.v2 import V2
+from mainspring.serve.protocols import CODECS
 from mainspring.serve.questions import Codec
 
-CODECS: Mapping[str, Codec] = {"predict.v2": V2}
+HANDLED: Mapping[str, Codec] = {f"predict.{name}": codec for name, codec in CODECS.items()}
 _log = logging.getLogger("mainspring.inference")
 
 
@@ -151,7 +151,7 @@ def target_of(route: Route, places: Mapping[str, str]) -> Target:
     """Return the target of a prediction's route."""
     version = places.get("version")
     return Target(
-        route, route.policy, CODECS[route.handler], places.get("model", ""), None if version is None else int(version)
+        route, route.policy, HANDLED[route.handler], places.get("model", ""), None if version is None else int(version)
     )
 
 

@@ -18,6 +18,7 @@ from mainspring.entry.inference.bodies import answer_headers, closes, refusal
 from mainspring.entry.inference.desk import Desk, Entry, Target, target_of
 from mainspring.entry.inference.heads import Header
 from mainspring.entry.inference.protocol import BoundedProtocol
+from mainspring.entry.inference.routed import SELDON
 from mainspring.entry.inference.routes import RouteTable
 from mainspring.serve.errors import RequestRefused
 from mainspring.serve.inference import INLINE_BYTES, Reply
@@ -68,7 +69,9 @@ class FastLane:
             route, places = self._table.find("POST", url)
         except RequestRefused:
             return None
-        if not route.handler.startswith("predict."):
+        if (
+            not route.handler.startswith("predict.") or route.handler == SELDON
+        ):  # Seldon's errors have a form of their own
             return None
         target = target_of(route, places)
         if len(self._targets) < _MOST_TARGETS:

@@ -8,10 +8,11 @@ from typing import Any
 
 import mainspring
 from mainspring.entry.inference.bodies import CLOSE, Disconnected, answer_headers, read_body, send_bytes, send_json
-from mainspring.entry.inference.desk import CODECS, Desk, target_of
+from mainspring.entry.inference.desk import HANDLED, Desk, target_of
 from mainspring.entry.inference.probes import Probes
 from mainspring.entry.inference.routed import Call, Handler, RoutedApp
 from mainspring.entry.inference.routes import PUBLIC, RouteTable
+from mainspring.serve.errors import NotReady
 from mainspring.serve.protocols.v2_answers import model_metadata
 
 
@@ -19,13 +20,16 @@ class PublicApp:
     """The handlers of the public port; `app` is the ASGI application."""
 
     def __init__(self, desk: Desk, probes: Probes) -> None:
-        self._desk, self._fleet = desk, desk.fleet
+        self._desk, self._fleet, self._probes = desk, desk.fleet, probes
         handlers: dict[str, Handler] = {
             **probes.handlers,
             "server": self._server,
             "model": self._model,
             "model_ready": self._model_ready,
-            **dict.fromkeys(CODECS, self._predict),
+            "v1_models": self._v1_models,
+            "up": self._up,
+            "version": self._version,
+            **dict.fromkeys(HANDLED, self._predict),
         }
         self.app = RoutedApp(RouteTable(PUBLIC), desk.gate, handlers, desk.told)
 
@@ -54,9 +58,24 @@ class PublicApp:
         self._fleet.plane(model).loaded(model, int(version) if version else None)
         await send_json(call.send, {"name": model, "ready": True})
 
+    async def _v1_models(self, call: Call) -> None:
+        await send_json(call.send, {"models": self._models()})
+
+    async def _up(self, call: Call) -> None:
+        """Answer the probes of other servers, which tell readiness by the status alone."""
+        if not self._probes.ready:
+            raise NotReady("a model is not loaded, or the server is leaving", fix="wait, or use another one")
+        await send_bytes(call.send, 200, b"\n", [(b"content-type", b"text/plain")])
+
+    async def _version(self, call: Call) -> None:
+        await send_bytes(call.send, 200, mainspring.__version__.encode(), [(b"content-type", b"text/plain")])
+
+    def _models(self) -> list[str]:
+        return [member.model for member in self._fleet.members if member.model]
+
     async def _server(self, call: Call) -> None:
         document: dict[str, Any] = {
             "name": "mainspring", "version": mainspring.__version__, "extensions": ["binary_tensor_data"],
-            "models": [member.model for member in self._fleet.members if member.model],
+            "models": self._models(),
         }  # fmt: skip
         await send_json(call.send, document)

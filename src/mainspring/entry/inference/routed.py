@@ -24,6 +24,7 @@ class Call:
 
 
 Handler = Callable[[Call], Awaitable[None]]
+SELDON = "predict.seldon"
 
 
 class RoutedApp:
@@ -43,6 +44,7 @@ class RoutedApp:
         """Answer one request; every expected failure is a 4xx or 503 with a stable code."""
         if scope["type"] != "http":
             return
+        route = None
         try:
             route, places = self.table.find(scope["method"], scope["raw_path"])
             found = once(scope["headers"])
@@ -55,4 +57,4 @@ class RoutedApp:
         except Disconnected:
             return
         except Exception as error:  # noqa: BLE001 - the last resort: report it, never show it
-            await send_error(send, self._told(error))
+            await send_error(send, self._told(error), seldon=route is not None and route.handler == SELDON)

@@ -51,6 +51,17 @@ PUBLIC = (
     Route("GET", "/v2/models/{model}/versions/{version}/ready", "metadata", "model_ready"),
     Route("POST", "/v2/models/{model}/infer", "predict", "predict.v2"),
     Route("POST", "/v2/models/{model}/versions/{version}/infer", "predict", "predict.v2"),
+    Route("GET", "/v1/models", "metadata", "v1_models"),
+    Route("GET", "/v1/models/{model}", "metadata", "model_ready"),
+    Route("POST", "/v1/models/{model}:predict", "predict", "predict.v1"),
+    Route("POST", "/api/v1.0/predictions", "predict", "predict.seldon"),
+    Route("POST", "/seldon/{namespace}/{deployment}/api/v1.0/predictions", "predict", "predict.seldon"),
+    Route("GET", "/health/status", "open", "up"),
+    Route("GET", "/health/ping", "open", "up"),
+    Route("POST", "/invocations", "predict", "predict.mlflow"),
+    Route("GET", "/ping", "open", "up"),
+    Route("GET", "/health", "open", "up"),
+    Route("GET", "/version", "metadata", "version"),
 )
 
 ADMIN = (
