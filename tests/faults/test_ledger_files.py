@@ -145,3 +145,14 @@ def test_processes_that_begin_at_once_make_one_chain_and_dense_versions(tmp_path
     assert first_break(events) is None
     assert len({(event.subject, event.body["turn"]) for event in events}) == len(events) == 40
     assert [version for version, _ in Versions(url).list("m")] == list(range(1, 41))
+
+
+def test_a_replays_ledger_leaves_flushing_to_the_system_and_is_read_by_any_other(tmp_path: Path) -> None:
+    url = f"sqlite:///{(tmp_path / 'ledger.db').as_posix()}"
+    quick = Ledger(url, durable=False)
+    quick.append([Draft(kind="a", subject="s", actor="t", body={})], at=1)
+    with quick._engine.connect() as connection:
+        assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 0
+    assert Ledger(url).head() == quick.head()
+    with Ledger(url)._engine.connect() as connection:
+        assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2

@@ -12,7 +12,7 @@ from mainspring.deliver.gates import ChampionGate, FloorGate
 from mainspring.develop.errors import FunctionFailed, FunctionNotFound, MirrorFailed, StepFailed, TooFewRows
 from mainspring.develop.ports import Mirrored
 from mainspring.flows.steps.perform import perform
-from mainspring.flows.train import explain_training, train
+from mainspring.flows.train import explain_training, prepare, train
 from mainspring.kernel.contract import read_contract
 from mainspring.kernel.errors import Conflict
 
@@ -69,6 +69,18 @@ def test_an_earlier_moment_shares_the_fetched_data_and_the_champion_is_paired(sm
     assert paired["rows"] == second.evidence["rows"]
     assert paired["blocks"] == 10
     assert abs(paired["difference"]) < 0.1
+
+
+def test_a_candidate_prepared_ahead_is_the_same_and_only_its_training_is_told(small: Small, tmp_path: Path) -> None:
+    prepare(small.run("ahead"), small.ports)
+    assert small.ledger.read(kind="run.*") == []
+    assert small.in_process.ran == ["fetch-data", "preprocess", "train-model"]
+    result = train(small.run("r1"), GATES, small.ports, actor="user:test")
+    assert small.in_process.ran[3:] == ["validate-model"]
+    assert [outcome.reused for outcome in result.outcomes] == [True, True, True, False, False]
+    assert result.seconds["train-model"] > 0  # charged what it took, whenever it ran
+    alone = Small(make_project(tmp_path / "alone"))
+    assert result.digest == train(alone.run("r1"), GATES, alone.ports, actor="user:test").digest
 
 
 def test_explain_names_what_changed(small: Small) -> None:

@@ -1,16 +1,18 @@
 """Replay several policies over one stream and put what they scored into the report's shape."""
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from importlib.metadata import version as version_of
 from typing import TYPE_CHECKING, Any
 
 from mainspring import __version__
+from mainspring.app.ahead import Ahead
 from mainspring.app.replaying import Period, PolicyReplay, Scenario, check_counts, policies, replay_policy
 from mainspring.app.stages import Stages
+from mainspring.app.training import Params, Trainer
 from mainspring.app.workspace import Workspace
 from mainspring.flows.compare import compare, policy_numbers
 from mainspring.flows.replay import Stream
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 POLICIES = ("mainspring", "never", "scheduled", "scheduled_equal")
 PACKAGES = ("duckdb", "numpy", "onnxruntime", "pandas", "scikit-learn", "skl2onnx")
 _AT_ONCE = 2
+_AS_DECLARED: Params = {}
 Replays = dict[str, PolicyReplay]
 
 
@@ -55,14 +58,23 @@ def replay_policies(rig: Rig, names: Sequence[str], period: Period, extra: Seque
         raise NotFound(f"no policy is called {unknown[0]!r}", fix=f"use one of: {', '.join(POLICIES)}")
     wanted = [name for name in POLICIES if name in names or (name == "mainspring" and "scheduled_equal" in names)]
     scenarios = [_scenario(rig.workspace, name, period, 0) for name in wanted if name != "scheduled_equal"]
-    with _quick_turns(), ThreadPoolExecutor(max_workers=_AT_ONCE) as pool:
-        waiting = {scenario.name: pool.submit(rig.run, scenario) for scenario in (*scenarios, *extra)}
+    ahead = Ahead(_fitting(rig))
+    with _quick_turns(), ahead, ThreadPoolExecutor(max_workers=_AT_ONCE) as pool:
+
+        def begin(scenario: Scenario) -> "Future[PolicyReplay]":
+            ahead.ask(scenario.candidates)
+            return pool.submit(rig.run, scenario)
+
+        waiting = {scenario.name: begin(scenario) for scenario in (*scenarios, *extra)}
         if "scheduled_equal" in wanted:
             trainings = _trainings(waiting["mainspring"].result().run.events, period)
-            waiting["scheduled_equal"] = pool.submit(
-                rig.run, _scenario(rig.workspace, "scheduled_equal", period, trainings)
-            )
+            waiting["scheduled_equal"] = begin(_scenario(rig.workspace, "scheduled_equal", period, trainings))
         return {name: waiting[name].result() for name in (*wanted, *(scenario.name for scenario in extra))}
+
+
+def _fitting(rig: Rig) -> Callable[[int, Params], None]:
+    trainer = Trainer(rig.workspace, mirror=False, worker=rig.worker, patient=True)
+    return lambda at, params: trainer.prepare(trainer.run_of(at=at, reason="ahead of a replay", params=params))
 
 
 @contextmanager
@@ -83,7 +95,9 @@ def _scenario(workspace: Workspace, name: str, period: Period, trainings: int) -
     settings = workspace.settings
     known = policies(settings.retraining, (name,), period, trainings=trainings, every=settings.monitoring.every)
     title, policy = known[name]
-    return Scenario(name=name, title=title, policy=policy, period=period)
+    every = settings.monitoring.every
+    candidates = tuple((-(-at // every) * every, _AS_DECLARED) for at in policy.at)  # trained at the next tick
+    return Scenario(name=name, title=title, policy=policy, period=period, candidates=candidates)
 
 
 def _trainings(events: Sequence[Event], period: Period) -> int:
@@ -121,5 +135,6 @@ def _notes(done: Mapping[str, PolicyReplay]) -> list[str]:
         f"Each policy answered the same {rows:,} questions once, one binary V2 request a tick of the project's "
         "monitoring, through its own server process; request, row and log counts were checked to agree.",
         "Features were joined once, point in time, and sent with the requests. Equal trainings are run once and shared "
-        "through the step cache; every policy is charged the seconds that they took.",
+        "through the step cache, and those of a calendar are fitted beside the replays before; every policy is charged "
+        "the seconds that they took.",
     ]

@@ -21,16 +21,17 @@ SHUFFLED_AT = REVERSAL - 7 * DAY
 VENDOR_AT = REVERSAL - DAY
 
 
+BAD: tuple[tuple[int, str, Mapping[str, Any]], ...] = (
+    (SHUFFLED_AT, "drill: labels shuffled", {"shuffle_target": True}),
+    (VENDOR_AT, "drill: reads the vendor's risk score", {"use_vendor": True}),
+)
+
+
 @dataclass(slots=True)
 class Injector:
     """Trains each bad challenger once, at the first look at or after its time."""
 
-    waiting: list[tuple[int, str, Mapping[str, Any]]] = field(
-        default_factory=lambda: [
-            (SHUFFLED_AT, "drill: labels shuffled", {"shuffle_target": True}),
-            (VENDOR_AT, "drill: reads the vendor's risk score", {"use_vendor": True}),
-        ]
-    )
+    waiting: list[tuple[int, str, Mapping[str, Any]]] = field(default_factory=lambda: list(BAD))
 
     def __call__(self, room: Room) -> None:
         """Put in what is due."""
@@ -44,7 +45,11 @@ class Injector:
 
 def scenario() -> Scenario:
     """Return the drill: nobody retrains but the injector."""
-    return Scenario(name="drill", title="fault drill", policy=RetrainPolicy(), period=PERIOD, before=Injector())
+    candidates = ((PERIOD.start, {}), *((at, params) for at, _, params in BAD))
+    return Scenario(
+        name="drill", title="fault drill", policy=RetrainPolicy(), period=PERIOD, before=Injector(),
+        candidates=candidates,
+    )  # fmt: skip
 
 
 STORY = (

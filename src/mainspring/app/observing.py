@@ -49,8 +49,7 @@ def open_observations(workspace: Workspace) -> AbstractContextManager[Observatio
     """Return the workspace's scores, labels and profiles."""
     from mainspring.adapters.sqlite.observations import Observations as SqliteObservations
 
-    is_replay = workspace.paths.root != workspace.paths.project
-    return SqliteObservations(workspace.paths.state / "observations", durable=not is_replay)
+    return SqliteObservations(workspace.paths.state / "observations", durable=not workspace.is_replay)
 
 
 def find_logged(workspace: Workspace) -> Callable[[str], LoggedRequest]:

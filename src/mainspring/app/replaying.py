@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mainspring.app.ahead import Wanted
 from mainspring.app.observing import open_observations, watch_plan, watch_ports
 from mainspring.app.releases import move, release_ports, rollout
 from mainspring.app.server_process import ServerProcess
@@ -80,13 +81,18 @@ def _nothing(_: Room) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
-    """What is replayed: a policy over a period. before: called at every tick, before the look (drills inject there)."""
+    """What is replayed: a policy over a period.
+
+    before: called at every tick, before the look (drills inject there). candidates: what it will train, as far as
+    that is known before it starts: (moment, parameters).
+    """
 
     name: str
     title: str
     policy: RetrainPolicy
     period: Period
     before: Before = _nothing
+    candidates: tuple[Wanted, ...] = ()
 
 
 def first_run(workspace: Workspace, period: Period, worker: "KeptWorker | None" = None) -> TrainResult:

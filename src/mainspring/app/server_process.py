@@ -23,7 +23,8 @@ class ServerProcess:
     def __init__(self, root: Path, model: str, *, port: int = 0, replay_clock: bool = False) -> None:
         from mainspring.adapters.http.client import InferenceClient
 
-        argv = [sys.executable, "-m", "mainspring", "-C", str(root), "serve", "--port", str(port), "--json"]
+        argv = [sys.executable, "-m", "mainspring", "-C", str(root), "serve", "--port", str(port), "--drain", "0"]
+        argv += ["--json"]  # nobody else asks it, so there is nobody to wait for at its end
         if replay_clock:
             argv += ["--clock", "replay"]
         self._errors = (root / ".mainspring" / "server.log").open("ab")

@@ -116,7 +116,8 @@ def server_parts(room: ServerRoom, *, replay_clock: bool) -> ServerParts:
     from mainspring.adapters.git.releases import ReleaseFiles as GitReleases
 
     clock = _clock(room, replay_clock)
-    log = PredictionLog(SegmentWriter(room.state / "log", str(room.worker) if room.worker else ""))
+    name = str(room.worker) if room.worker else ""
+    log = PredictionLog(SegmentWriter(room.state / "log", name, durable=not replay_clock))
     plane = Plane(log=log, clock=clock, random=os.urandom, assemble=_assembler(room))
     releases = CommittedReleases(GitReleases(room.root), room.environment)
     keys = FileKeys(room.state, room.root)

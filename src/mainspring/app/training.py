@@ -20,7 +20,7 @@ from mainspring.develop.runs import Run, TrainingPlan, read_run
 from mainspring.flows.snapshot import SnapshotPorts, SnapshotTaken, find_snapshot, take
 from mainspring.flows.steps.mirroring import mirrored
 from mainspring.flows.steps.register_model import EVIDENCE, RUN, RegisterPorts
-from mainspring.flows.train import TrainPorts, TrainResult, explain_training, train
+from mainspring.flows.train import TrainPorts, TrainResult, explain_training, prepare, train
 from mainspring.kernel.digests import digest_file, digest_of
 from mainspring.kernel.errors import InvalidValue, NotFound
 from mainspring.kernel.times import from_us
@@ -56,17 +56,17 @@ class Trainer:
     """Trains candidates of one workspace in a kept worker. Close it, or use `with`.
 
     worker: a step process to share with other trainers of the project, which its owner closes; None: one of its own.
+    patient: let every other trainer on that process go first.
     """
 
     def __init__(
         self, workspace: Workspace, *, progress: Progress = lambda _: None, mirror: bool = True,
-        worker: "KeptWorker | None" = None,
+        worker: "KeptWorker | None" = None, patient: bool = False,
     ) -> None:  # fmt: skip
         self._workspace, self._progress = workspace, progress
         shared = worker or step_worker(workspace)
         self._own = None if worker else shared
-        is_replay = workspace.paths.root != workspace.paths.project
-        self._steps: StepRunner = shared.within(workspace.paths.state) if is_replay else shared
+        self._steps: StepRunner = shared.within(workspace.paths.state if workspace.is_replay else None, patient=patient)
         self._mirror = _mirror(workspace) if mirror else None
 
     def __enter__(self) -> "Trainer":
@@ -110,6 +110,10 @@ class Trainer:
             self._mirror.warm()
         gates = self._workspace.settings.gates
         return train(run, gates, self._ports(), actor=actor or self._workspace.actor, cause=cause)
+
+    def prepare(self, run: Run) -> None:
+        """Fit a candidate that may be asked for later; it is neither judged nor registered, its steps are kept."""
+        prepare(run, self._ports())
 
     def explain(self, run: Run) -> list[Explanation]:
         """Tell for each step whether it would be reused, or why not."""

@@ -30,6 +30,11 @@ class Workspace:
         make_private(paths.state)
 
     @property
+    def is_replay(self) -> bool:
+        """Tell whether this is a replay of a project: it can be run again, so nothing in it is flushed to disk."""
+        return self.paths.root != self.paths.project
+
+    @property
     def settings(self) -> Settings:
         """The project's settings."""
         return self.project.settings
@@ -46,7 +51,7 @@ class Workspace:
         """What happened."""
         from mainspring.adapters.sql.ledger import Ledger as SqlLedger
 
-        return SqlLedger(self.ledger_url)
+        return SqlLedger(self.ledger_url, durable=not self.is_replay)
 
     @property
     def ledger_url(self) -> str:

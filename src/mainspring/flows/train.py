@@ -16,7 +16,7 @@ from mainspring.deliver.ports import Versions
 from mainspring.develop.plan import Explanation, explain
 from mainspring.develop.ports import Progress, RunMirror, Runs, StepCache, StepRunner
 from mainspring.develop.runs import Run
-from mainspring.develop.steps import REGISTER, STEPS, Outcome, Step, files_of, step_inputs, step_key
+from mainspring.develop.steps import REGISTER, STEPS, TRAIN, Outcome, Step, files_of, step_inputs, step_key
 from mainspring.flows.steps.chapters import Chapters
 from mainspring.flows.steps.mirroring import mirrored
 from mainspring.flows.steps.perform import reusable
@@ -93,6 +93,16 @@ def train(run: Run, gates: Sequence[Gate], ports: TrainPorts, *, actor: str, cau
     return result
 
 
+def prepare(run: Run, ports: TrainPorts) -> None:
+    """Run the steps up to the fitted model, which do not depend on a champion; a later `train` reuses them by key.
+
+    It tells the ledger nothing: only a run that is judged and registered is a training. Raises what a step raises.
+    """
+    ports.runs.save(run)
+    for step in STEPS[: STEPS.index(TRAIN) + 1]:
+        _outcome(step, run, ports)
+
+
 def explain_training(run: Run, ports: TrainPorts) -> list[Explanation]:
     """Tell for each step whether it would be reused, or why it would run, against the model's last training."""
     previous: dict[str, Outcome] = {}
@@ -105,13 +115,19 @@ def explain_training(run: Run, ports: TrainPorts) -> list[Explanation]:
 
 def _step(step: Step, run: Run, chapters: Chapters, ports: TrainPorts) -> Outcome:
     ports.progress(step.name)
+    outcome = _outcome(step, run, ports)
+    chapters.finished_step(outcome)
+    return outcome
+
+
+def _outcome(step: Step, run: Run, ports: TrainPorts) -> Outcome:
+    """Return what the step made, now or at another time, and write it into the run."""
     before = [ports.runs.outcome(run.id, earlier.name) for earlier in STEPS[: STEPS.index(step)]]
     inputs = step_inputs(step, run, files_of([outcome for outcome in before if outcome is not None]))
     outcome = reusable(step_key(step, inputs), ports.cache, ports.register.store)
     if outcome is None:
         outcome = ports.steps.run(step.name, run.id)
     ports.runs.finish(run.id, outcome)
-    chapters.finished_step(outcome)
     return outcome
 
 

@@ -40,14 +40,15 @@ class SegmentWriter:
     """Appends frames. A second process with the same `writer` name in a folder gets `Conflict`.
 
     writer: "" for a server's only process; workers and batch jobs that log beside it each have a name of their own.
+    durable: False in a replay, which can be run again: then a power cut may cost what was logged.
     """
 
-    def __init__(self, root: Path, writer: str = "") -> None:
+    def __init__(self, root: Path, writer: str = "", *, durable: bool = True) -> None:
         if not _WRITER.fullmatch(writer):
             raise InvalidValue(f"{writer[:40]!r} cannot name a log writer", fix="use up to 16 letters a-z and digits")
         self._root, self._writer = make_private(root), writer
         self._lock = FolderLock(root / (f"writer-{writer}.lock" if writer else "writer.lock"))
-        self._name, self._hour = "", 0
+        self._name, self._hour, self._durable = "", 0, durable
         self._stream: IO[bytes] | None = None
         self.repaired_bytes = 0
 
@@ -74,7 +75,7 @@ class SegmentWriter:
 
     def sync(self) -> None:
         """Return when everything written is on disk."""
-        if self._stream is not None:
+        if self._stream is not None and self._durable:
             try:
                 os.fsync(self._stream.fileno())
             except OSError:

@@ -15,6 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
+from mainspring.adapters.process.turns import Turns
 from mainspring.develop.errors import StepFailed, StepTimeout, told
 from mainspring.develop.steps import Outcome, read_outcome
 
@@ -61,7 +62,7 @@ class KeptWorker:
         self._process: subprocess.Popen[str] | None = None
         self._answers: queue.Queue[str] = queue.Queue()
         self._done, self._asked = 0, False
-        self._one = threading.Lock()
+        self._turns = Turns()
 
     def __enter__(self) -> "KeptWorker":
         return self
@@ -75,17 +76,18 @@ class KeptWorker:
             self.close()
             self._start()
 
-    def run(self, step: str, run_id: str, state: str = "") -> Outcome:
+    def run(self, step: str, run_id: str, state: str = "", *, patient: bool = False) -> Outcome:
         """Run a step and return its outcome. state: state folder of the replay that the run is in, or "".
 
+        patient: wait until nobody else wants a step run.
         Raises what the step raised, `StepTimeout` after the deadline, `StepFailed` if the process was lost.
         """
-        with self._one:
+        with self._turns.turn(patient=patient):
             return self._run(step, run_id, state)
 
-    def within(self, state: Path) -> "WorkerWithin":
-        """Return a runner of the runs in a replay's state folder, on this same process."""
-        return WorkerWithin(self, str(state))
+    def within(self, state: Path | None, *, patient: bool = False) -> "WorkerWithin":
+        """Return a runner on this same process. state: of the replay that its runs are in. patient: see `run`."""
+        return WorkerWithin(self, "" if state is None else str(state), patient=patient)
 
     def _run(self, step: str, run_id: str, state: str) -> Outcome:
         self.start()
@@ -159,14 +161,14 @@ class KeptWorker:
 
 
 class WorkerWithin:
-    """A kept worker as the runner of one replay's runs."""
+    """A kept worker as the runner of one replay's runs, or a patient one."""
 
-    def __init__(self, worker: KeptWorker, state: str) -> None:
-        self._worker, self._state = worker, state
+    def __init__(self, worker: KeptWorker, state: str, *, patient: bool) -> None:
+        self._worker, self._state, self._patient = worker, state, patient
 
     def run(self, step: str, run_id: str) -> Outcome:
         """Run a step and return its outcome; see `KeptWorker.run`."""
-        return self._worker.run(step, run_id, self._state)
+        return self._worker.run(step, run_id, self._state, patient=self._patient)
 
 
 def _read(stream: IO[str] | None, answers: "queue.Queue[str]") -> None:

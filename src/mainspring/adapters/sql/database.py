@@ -76,8 +76,11 @@ class StoreBusy(MainspringError):
     exit_code = 75
 
 
-def open_database(url: str) -> Engine:
-    """Return an engine on a database whose tables exist and whose schema is ours; connections are pooled."""
+def open_database(url: str, *, durable: bool = True) -> Engine:
+    """Return an engine on a database whose tables exist and whose schema is ours; connections are pooled.
+
+    durable: False lets SQLite leave flushing to the system. Then a kill still loses nothing, a power cut may.
+    """
     try:
         parsed = make_url(url)
     except ArgumentError as error:
@@ -85,7 +88,7 @@ def open_database(url: str) -> Engine:
     if parsed.get_backend_name() == "sqlite":
         path = _sqlite_path(parsed)
         _make_sqlite(path)
-        engine = _sqlite_engine(path)
+        engine = _sqlite_engine(path, durable=durable)
     else:
         drivername = "postgresql+psycopg" if parsed.drivername == "postgresql" else parsed.drivername
         engine = create_engine(parsed.set(drivername=drivername), pool_size=4, max_overflow=60, pool_pre_ping=True)
@@ -178,14 +181,14 @@ def _link(source: Path, target: Path) -> None:
             source.rename(target)
 
 
-def _sqlite_engine(path: Path) -> Engine:
+def _sqlite_engine(path: Path, *, durable: bool = True) -> Engine:
     engine = create_engine(
         URL.create("sqlite", database=str(path)),
         connect_args={"timeout": BUSY_S, "check_same_thread": False},
         pool_size=4,
         max_overflow=60,
     )
-    event.listen(engine, "connect", _prepare)
+    event.listen(engine, "connect", _prepare if durable else _prepare_unflushed)
     event.listen(engine, "begin", _begin)
     return engine
 
@@ -200,6 +203,11 @@ def _prepare(connection: sqlite3.Connection, _: ConnectionPoolEntry) -> None:
         cursor.close()
     if mode != "delete" and not wal_is_safe(sqlite3.sqlite_version_info):
         raise StoreBusy(f"another program keeps the ledger in journal mode {mode!r}", fix="close it, then try again")
+
+
+def _prepare_unflushed(connection: sqlite3.Connection, record: ConnectionPoolEntry) -> None:
+    _prepare(connection, record)
+    connection.execute("PRAGMA synchronous=OFF").close()
 
 
 def _begin(connection: Connection) -> None:

@@ -21,11 +21,12 @@ _FIELDS = ("kind", "subject", "actor", "run")
 class Ledger:
     """Appends and reads events in SQLite (`sqlite:////folder/ledger.db`) or PostgreSQL (`postgresql://...`).
 
-    Threads of one process take turns here; processes take turns in the database.
+    Threads of one process take turns here; processes take turns in the database. durable: False for a replay, which
+    can be run again: then a power cut may cost the file.
     """
 
-    def __init__(self, url: str) -> None:
-        self._engine = open_database(url)
+    def __init__(self, url: str, *, durable: bool = True) -> None:
+        self._engine = open_database(url, durable=durable)
         self._turn = threading.Lock()
 
     def append(self, drafts: Sequence[Draft], *, at: int, expected_head: int | None = None) -> list[Event]:
