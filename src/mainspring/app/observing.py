@@ -11,6 +11,7 @@ from mainspring.deliver.gates import ChampionGate
 from mainspring.flows.compact import CompactPorts, compact, find_compacted
 from mainspring.flows.labels import LabelPorts
 from mainspring.flows.lineage import LineagePorts
+from mainspring.flows.posted import Posted, take_posted
 from mainspring.flows.train import TrainResult
 from mainspring.flows.watch_ports import ACTOR, Candidate, WatchPlan, WatchPorts
 from mainspring.kernel.errors import NotFound
@@ -41,7 +42,7 @@ def watch_ports(workspace: Workspace, trainer: Trainer, observations: Observatio
     return WatchPorts(
         ledger=workspace.ledger, log=SegmentReader(workspace.paths.log), observations=observations,
         references=_references(workspace), release=release_ports(workspace), train=train,
-        compact=_compaction(workspace, observations),
+        compact=_compaction(workspace, observations), posted=_posted(workspace, observations),
     )  # fmt: skip
 
 
@@ -94,6 +95,13 @@ def _references(workspace: Workspace) -> Callable[[str], Reference | None]:
         return read_reference(files["profile.json"]) if "profile.json" in files else None
 
     return reference
+
+
+def _posted(workspace: Workspace, observations: Observations) -> Callable[[int], Posted]:
+    from mainspring.adapters.files.label_inbox import LabelInbox
+
+    inbox = LabelInbox(workspace.paths.posted_labels)
+    return lambda now: take_posted(inbox, label_ports(workspace, observations), now=now)
 
 
 def _compaction(workspace: Workspace, observations: Observations) -> Callable[[], int]:

@@ -49,6 +49,11 @@ class Paths:
         return self.state / "log"
 
     @property
+    def posted_labels(self) -> Path:
+        """Labels that were posted to the server and wait for a watch."""
+        return self.state / "labels"
+
+    @property
     def predictions(self) -> Path:
         """Compacted prediction log: one Parquet file a day."""
         return self.state / "predictions"

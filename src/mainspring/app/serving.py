@@ -18,7 +18,7 @@ from mainspring.kernel.times import Clock, FixedClock
 from mainspring.serve.fleet import Fleet, Member
 from mainspring.serve.log import PredictionLog
 from mainspring.serve.plane import Plane
-from mainspring.serve.ports import Assemble, Challenger, LoadedModel, Routing, Served, rollout_id_of
+from mainspring.serve.ports import Assemble, Challenger, Labels, LoadedModel, Routing, Served, rollout_id_of
 from mainspring.serve.reconciler import Reconciler
 from mainspring.stats.columns import Columns
 
@@ -93,23 +93,26 @@ class CommittedReleases:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerParts:
-    """What `entry.inference` runs. tokens: the API keys. clock: real time, also in a replay."""
+    """What `entry.inference` runs. tokens: the API keys. clock: real time, also in a replay. labels: what is posted."""
 
     plane: Plane
     log: PredictionLog
     reconciler: Reconciler
     tokens: "TokenFile"
     clock: Clock
+    labels: Labels
 
     @property
     def fleet(self) -> Fleet:
         """The models that the server answers for."""
-        return Fleet((Member(label="", plane=self.plane, log=self.log, reconciler=self.reconciler),))
+        member = Member(label="", plane=self.plane, log=self.log, reconciler=self.reconciler, labels=self.labels)
+        return Fleet((member,))
 
 
 def server_parts(room: ServerRoom, *, replay_clock: bool) -> ServerParts:
     """Return the parts of a server over a room's release file, models and log."""
     from mainspring.adapters.files.keys import Keys as FileKeys
+    from mainspring.adapters.files.label_inbox import LabelInbox
     from mainspring.adapters.files.logs import SegmentWriter
     from mainspring.adapters.files.models import ModelStore as FileModels
     from mainspring.adapters.files.tokens import TokenFile
@@ -124,7 +127,7 @@ def server_parts(room: ServerRoom, *, replay_clock: bool) -> ServerParts:
     models = SignedModels(FileModels(room.state / "models"), keys, room.environment, threads=1)
     return ServerParts(
         plane=plane, log=log, reconciler=Reconciler(plane, releases, models), tokens=TokenFile(room.state),
-        clock=SystemClock(),
+        clock=SystemClock(), labels=LabelInbox(room.state / "labels"),
     )  # fmt: skip
 
 

@@ -35,10 +35,11 @@ class BadLabels(MainspringError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RefusedLabel:
-    """One label that was not kept: its place in the batch (from 1) and why."""
+    """One label that was not kept: its place in the batch (from 1), why, and the error's code."""
 
     row: int
     what: str
+    code: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +66,7 @@ def add_labels(rows: Iterable[Mapping[str, Any]], ports: LabelPorts, *, now: int
         try:
             waiting.append(_label(raw, ports, now))
         except MainspringError as error:
-            refused.append(RefusedLabel(row=place, what=error.what))
+            refused.append(RefusedLabel(row=place, what=error.what, code=error.code))
         if len(waiting) == _BATCH:
             ports.add(waiting)
             kept, waiting = kept + len(waiting), []

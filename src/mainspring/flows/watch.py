@@ -12,6 +12,7 @@ from mainspring.deliver.rollout import Decision
 from mainspring.flows.ingest import Ingested, ingest
 from mainspring.flows.judge import Judged, judge_window
 from mainspring.flows.memory import Memory, remember
+from mainspring.flows.posted import Posted
 from mainspring.flows.release import Move, settle
 from mainspring.flows.retrain import Retrained, retrain
 from mainspring.flows.trial import judge_rollout
@@ -23,6 +24,7 @@ class Looked:
     """What one look found and did; None where there was nothing to judge. commit: of the release in force now."""
 
     ingested: Ingested
+    posted: Posted
     rollout: Decision | None
     window: Judged | None
     retrained: Retrained | None
@@ -33,6 +35,7 @@ class Looked:
 def look(plan: WatchPlan, memory: Memory, ports: WatchPorts, *, now: int) -> Looked:
     """Look once at `now` (UTC microseconds). `memory` is what earlier looks found; it is brought up to date."""
     ingested = ingest(ports.log, ports.observations, ports.references, every=plan.monitoring.every)
+    posted = ports.posted(now)
     release, commit = ports.release.files.read(plan.environment)
     rollout, window, retrained = None, None, None
     if release is not None:
@@ -47,7 +50,13 @@ def look(plan: WatchPlan, memory: Memory, ports: WatchPorts, *, now: int) -> Loo
         release, commit = ports.release.files.read(plan.environment)
     ports.compact()
     return Looked(
-        ingested=ingested, rollout=rollout, window=window, retrained=retrained, release=release, commit=commit
+        ingested=ingested,
+        posted=posted,
+        rollout=rollout,
+        window=window,
+        retrained=retrained,
+        release=release,
+        commit=commit,
     )
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from mainspring.deliver.release import Plan
 from mainspring.flows.ingest import PredictionLog, References
+from mainspring.flows.posted import Posted
 from mainspring.flows.release import ReleasePorts
 from mainspring.flows.train import TrainResult
 from mainspring.kernel.events import Ledger
@@ -42,6 +43,7 @@ class Candidate:
 class WatchPorts:
     """What a look needs.
 
+    posted: called with the time after the log was read, to take in labels that were posted to the server.
     references: model digest -> the reference profile of its signed directory, or None. train: makes a candidate.
     compact: called at the end of a look to turn closed log segments into Parquet; returns how many.
     """
@@ -53,3 +55,4 @@ class WatchPorts:
     release: ReleasePorts
     train: Callable[[Candidate], TrainResult]
     compact: Callable[[], int]
+    posted: Callable[[int], Posted] = lambda _: Posted()

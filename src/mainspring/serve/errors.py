@@ -186,6 +186,14 @@ class DeadlinePassed(RequestRefused):
     status = 504
 
 
+class LabelsFull(RequestRefused):
+    """Posted labels wait for a watch, and no more fit."""
+
+    code = "labels.full"
+    exit_code = 75
+    status = 503
+
+
 class ModelRefused(MainspringError):
     """A model may not serve: its sample scores differ, its contract clashes or its engine fails."""
 

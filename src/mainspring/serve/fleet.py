@@ -6,17 +6,22 @@ from dataclasses import dataclass
 from mainspring.serve.errors import NotReady, UnknownModel
 from mainspring.serve.log import PredictionLog
 from mainspring.serve.plane import Plane
+from mainspring.serve.ports import Labels
 from mainspring.serve.reconciler import Reconciler
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Member:
-    """One model of a fleet. label: its project's folder, for messages before its first release names the model."""
+    """One model of a fleet. label: its project's folder, for messages before its first release names the model.
+
+    labels: where posted labels go, or None where none are taken.
+    """
 
     label: str
     plane: Plane
     log: PredictionLog
     reconciler: Reconciler
+    labels: Labels | None = None
 
     @property
     def model(self) -> str:

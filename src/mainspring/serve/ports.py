@@ -158,3 +158,23 @@ class LogWriter(Protocol):
 
     def close(self) -> None:
         """Finish, and let another writer have the place."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PostedLabel:
+    """What a client says came true: `value` (0 or 1) of one prediction, known from `known_at`, sent at `posted_at`.
+
+    Times are UTC microseconds. Whether there is such a prediction is found out later, from the log.
+    """
+
+    prediction_id: str
+    value: float
+    known_at: int
+    posted_at: int
+
+
+class Labels(Protocol):
+    """Keeps posted labels until a watch takes them in. Called from threads; `adapters.files.label_inbox` is one."""
+
+    def put(self, labels: Sequence[PostedLabel], /) -> None:
+        """Return when the labels are kept durably; raise `LabelsFull` when no more fit, and keep none of them then."""

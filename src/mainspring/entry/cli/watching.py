@@ -95,6 +95,7 @@ def _tell(looked: "Looked", as_json: bool) -> None:
         present.emit(
             {
                 "rows": looked.ingested.rows, "commit": looked.commit,
+                "labels": asdict(looked.posted),
                 "signals": list(window.draft("").body["signals"]) if window else None,
                 "rollout": {"action": rollout.action.value, "reason": rollout.reason} if rollout else None,
                 "retrain": {"act": retrained.decision.act, "reason": retrained.decision.reason} if retrained else None,
@@ -102,6 +103,9 @@ def _tell(looked: "Looked", as_json: bool) -> None:
         )  # fmt: skip
         return
     present.say(f"{looked.ingested.rows} new rows in {looked.ingested.requests} requests")
+    if looked.posted.kept or looked.posted.refused:
+        refused = ", ".join(f"{count} {code}" for code, count in sorted(looked.posted.refused.items())) or "none"
+        present.say(f"posted labels: {looked.posted.kept} kept, refused: {refused}")
     if rollout:
         present.say(f"rollout: {rollout.action.value}: {rollout.reason}")
     if window and retrained:
