@@ -90,6 +90,8 @@ def lineage(*, prediction_id: str, as_json: bool) -> None:
 
 
 def _tell(looked: "Looked", as_json: bool) -> None:
+    from dataclasses import asdict
+
     window, rollout, retrained = looked.window, looked.rollout, looked.retrained
     if as_json:
         present.emit(
