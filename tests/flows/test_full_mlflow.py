@@ -31,8 +31,8 @@ def test_full_mlflow_opens_on_what_the_mirror_wrote(tmp_path: Path, monkeypatch:
     shown, uri = _mirrored(), tracking_uri(tmp_path)
     mirror = MlflowMirror(uri, tmp_path / "artifacts")
     mirror.record(shown)
-    mirror.set_alias(shown.run.model, "champion", shown.version)
-    argv = [tools.python("mlflow"), "-c", SCRIPT, uri, shown.run.model]
+    mirror.set_alias(shown.model, "champion", shown.version)
+    argv = [tools.python("mlflow"), "-c", SCRIPT, uri, shown.model]
     done = subprocess.run(argv, capture_output=True, text=True, check=False, env=tools.quiet())
     assert done.returncode == 0, done.stderr[-2000:]
     found = json.loads(done.stdout.strip().splitlines()[-1])

@@ -17,6 +17,7 @@ from mainspring.deliver.ports import GATE
 from mainspring.develop.plan import Explanation
 from mainspring.develop.ports import Mirrored, Progress, StepRunner
 from mainspring.develop.runs import Run, TrainingPlan, read_run
+from mainspring.flows.adopt import IMPORT, mirrored_import
 from mainspring.flows.snapshot import SnapshotPorts, SnapshotTaken, find_snapshot, take
 from mainspring.flows.steps.mirroring import mirrored
 from mainspring.flows.steps.register_model import EVIDENCE, RUN, RegisterPorts
@@ -67,7 +68,7 @@ class Trainer:
         shared = worker or step_worker(workspace)
         self._own = None if worker else shared
         self._steps: StepRunner = shared.within(workspace.paths.state if workspace.is_replay else None, patient=patient)
-        self._mirror = _mirror(workspace) if mirror else None
+        self._mirror = mirror_of(workspace) if mirror else None
 
     def __enter__(self) -> "Trainer":
         return self
@@ -160,7 +161,7 @@ def verdict_on(workspace: Workspace, version: int) -> dict[str, Any]:
 
 def sync_tracking(workspace: Workspace) -> int:
     """Show every version in the tracking server again, from the evidence beside it; return how many."""
-    return _mirror(workspace).sync(_judged_runs(workspace))
+    return mirror_of(workspace).sync(_judged_runs(workspace))
 
 
 def _judged_runs(workspace: Workspace) -> Iterator[Mirrored]:
@@ -168,9 +169,12 @@ def _judged_runs(workspace: Workspace) -> Iterator[Mirrored]:
         evidence, gate, run = (workspace.models.evidence(digest, name) for name in (EVIDENCE, GATE, RUN))
         if evidence is not None and gate is not None and run is not None:
             yield mirrored(read_run(json.loads(run)), digest, version, evidence, gate)
+        elif (told := workspace.models.evidence(digest, IMPORT)) is not None:
+            yield mirrored_import(workspace.settings.name, digest, version, told)
 
 
-def _mirror(workspace: Workspace) -> "MlflowMirror":
+def mirror_of(workspace: Workspace) -> "MlflowMirror":
+    """Return the tracking server that this workspace shows itself in."""
     from mainspring.adapters.mlflow.mirror import MlflowMirror, tracking_uri
 
     return MlflowMirror(tracking_uri(workspace.paths.state), workspace.paths.state / "mlartifacts")

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import ClassVar
 
-from mainspring.kernel.errors import InvalidValue, MainspringError, RunFailed
+from mainspring.kernel.errors import InvalidValue, MainspringError, Refused, RunFailed
 
 
 class TooFewRows(RunFailed):
@@ -34,6 +34,12 @@ class NotConvertible(RunFailed):
     """The estimator has no faithful ONNX form."""
 
     code = "train.not_convertible"
+
+
+class ImportRefused(Refused):
+    """A model that exists cannot be adopted: its graph, its schema or its answers do not hold."""
+
+    code = "import.refused"
 
 
 class ChampionMismatch(RunFailed):

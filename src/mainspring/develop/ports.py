@@ -105,12 +105,14 @@ class StepRunner(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mirrored:
-    """One finished run as a tracking server shows it.
+    """One finished run, or one adopted model, as a tracking server shows it.
 
-    digest, version: the registered model, 0 before it has a version. params, metrics: flat. files: evidence by name.
+    run: its id. model: the model's name. digest, version: the registered model, 0 before it has a version.
+    params, metrics: flat. files: evidence by name.
     """
 
-    run: Run
+    run: str
+    model: str
     digest: str
     version: int
     params: Mapping[str, str]

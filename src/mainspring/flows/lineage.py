@@ -49,8 +49,7 @@ def lineage(prediction_id: str, ports: LineagePorts) -> list[Link]:
             f"request {logged.request_id} has {len(logged.keys)} rows, not row {row}", fix="rows count from 0"
         )
     model = logged.versions[logged.served[row]]
-    run = _run_of(model, ports)
-    return [_prediction(prediction_id, logged, row), _release(logged), *_model(model, ports), *_origin(run, ports)]
+    return [_prediction(prediction_id, logged, row), _release(logged), *_model(model, ports), *_made(model, ports)]
 
 
 def _prediction(prediction_id: str, logged: LoggedRequest, row: int) -> Link:
@@ -66,11 +65,21 @@ def _release(logged: LoggedRequest) -> Link:
 
 
 def _model(digest: str, ports: LineagePorts) -> list[Link]:
-    finished = _last(ports.ledger.read(kind="run.finished"), "digest", digest)
+    told = [*ports.ledger.read(kind="run.finished"), *ports.ledger.read(kind="model.imported")]
+    finished = _last(told, "digest", digest)
     version = finished.body.get("version") if finished else None
     metrics = json.loads(ports.evidence(digest, "evidence") or b"{}").get("metrics", {})
     loss = f", holdout log loss {float(metrics['log_loss']):.4f}" if "log_loss" in metrics else ""
     return [Link(kind="model", id=digest, detail=f"version {version}{loss}")]
+
+
+def _made(digest: str, ports: LineagePorts) -> list[Link]:
+    """Return where a model came from: the run that fitted it, or the artifact that was adopted."""
+    imported = _last(ports.ledger.read(kind="model.imported"), "digest", digest)
+    if imported is None or ports.evidence(digest, "run") is not None:
+        return _origin(_run_of(digest, ports), ports)
+    body = imported.body
+    return [Link(kind="import", id=str(body["artifact"]), detail=f"{body['source']}, adopted by {imported.actor}")]
 
 
 def _run_of(digest: str, ports: LineagePorts) -> dict[str, object]:

@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mainspring.kernel.contract import Contract, Kind
+from mainspring.kernel.errors import InvalidValue
 from mainspring.serve.blocks import Block, Layout, View
-from mainspring.serve.errors import ModelGone, ModelRefused
+from mainspring.serve.errors import BadInput, ModelGone, ModelRefused, RequestRefused
 from mainspring.serve.pace import Pace, measured
 from mainspring.serve.ports import Engine, LoadedModel, PackedEngine, Routing
 from mainspring.serve.questions import Takes
@@ -37,12 +38,15 @@ class Version:
     def score(self, block: Block) -> Floats:
         """Return n scores, NaN where the engine says so; raise `ModelRefused` for whatever else goes wrong in it.
 
-        An engine is foreign code with exceptions of its own; none may take an answer of another version with it.
+        An engine is foreign code with exceptions of its own; none may take an answer of another version with it. What
+        it says of the rows themselves (`InvalidValue`, or a `RequestRefused`) is the client's to hear.
         """
         rows = len(block.numbers)
         try:
             scores = self.packed(block)
-        except ModelGone:
+        except InvalidValue as error:
+            raise BadInput(error.what[:200], fix=error.fix) from error
+        except (RequestRefused, ModelGone):
             raise
         except Exception as error:
             reason = f"{type(error).__name__}: {error}"[:200]

@@ -10,16 +10,14 @@ from mainspring.adapters.mlflow.database import make_database
 from mainspring.adapters.mlflow.mirror import MlflowMirror, tracking_uri
 from mainspring.develop.errors import MirrorFailed
 from mainspring.develop.ports import Mirrored
-from mainspring.develop.runs import Run, TrainingPlan
 
 DIGEST = "sha256:" + "a" * 64
 
 
 def _mirrored(run_id: str = "r1", version: int = 1) -> Mirrored:
-    plan = TrainingPlan(function="m:fit", window=None, holdout=1)
-    run = Run(id=run_id, model="flights", at=1, snapshot=DIGEST, definitions={}, training=plan, code=DIGEST)
     return Mirrored(
-        run=run,
+        run=run_id,
+        model="flights",
         digest=DIGEST,
         version=version,
         params={"holdout": "14d"},

@@ -91,3 +91,12 @@ def test_a_model_without_its_run_is_said(ports: LineagePorts) -> None:
     bare = LineagePorts(find=ports.find, evidence=lambda *_: None, snapshot=ports.snapshot, ledger=ports.ledger)
     with pytest.raises(NotFound, match="no run is recorded"):
         lineage(RECORD.request_id, bare)
+
+
+def test_an_adopted_model_leads_to_its_artifact(ports: LineagePorts) -> None:
+    body = {"digest": OLD, "version": 1, "artifact": "sha256:given", "source": "model.onnx"}
+    ports.ledger.append([Draft(kind="model.imported", subject=OLD, actor="user:ann", body=body)], at=3)
+    bare = LineagePorts(find=ports.find, evidence=lambda *_: None, snapshot=ports.snapshot, ledger=ports.ledger)
+    *_, model, origin = lineage(f"{RECORD.request_id}.0", bare)
+    assert model.detail == "version 1"
+    assert (origin.kind, origin.id, origin.detail) == ("import", "sha256:given", "model.onnx, adopted by user:ann")

@@ -17,7 +17,7 @@ from mainspring.develop.ports import Mirrored
 
 DIGEST_TAG, RUN_TAG = "mainspring.digest", "mainspring.run"
 URI_VARIABLE = "MLFLOW_TRACKING_URI"
-_SILENT = {
+SILENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "true",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
@@ -47,7 +47,7 @@ class MlflowMirror:
     def record(self, mirrored: Mirrored) -> None:
         """Show a run and its model version; repeating changes nothing. Raises `MirrorFailed`."""
         with self._told():
-            model = mirrored.run.model
+            model = mirrored.model
             experiment = self._experiment(model)
             run_id = self._run(experiment, mirrored)
             if mirrored.version:
@@ -81,7 +81,7 @@ class MlflowMirror:
 
     def _connected(self) -> Any:  # noqa: ANN401 - mlflow has no types
         if self._opened is None:
-            for name, value in _SILENT.items():
+            for name, value in SILENT.items():
                 os.environ.setdefault(name, value)
             from mlflow import MlflowClient
 
@@ -98,7 +98,7 @@ class MlflowMirror:
         except MirrorFailed:
             raise
         except Exception as error:
-            what = f"MLflow at {_safe(self._uri)} cannot be written: {type(error).__name__}: {error}"
+            what = f"MLflow at {safe_uri(self._uri)} cannot be written: {type(error).__name__}: {error}"
             fix = f"check {URI_VARIABLE}; then: mainspring tracking sync"
             raise MirrorFailed(what.splitlines()[0][:400], fix=fix) from error
 
@@ -112,11 +112,10 @@ class MlflowMirror:
         return str(self._client.create_experiment(name))
 
     def _run(self, experiment: str, mirrored: Mirrored) -> str:
-        run = mirrored.run
-        found = self._client.search_runs([experiment], f"tags.`{RUN_TAG}` = '{run.id}'", max_results=1)
+        found = self._client.search_runs([experiment], f"tags.`{RUN_TAG}` = '{mirrored.run}'", max_results=1)
         if found and found[0].info.status == "FINISHED":
             return str(found[0].info.run_id)
-        made = found[0] if found else self._client.create_run(experiment, run_name=run.id, tags=mirrored.tags)
+        made = found[0] if found else self._client.create_run(experiment, run_name=mirrored.run, tags=mirrored.tags)
         run_id = str(made.info.run_id)
         for name, value in mirrored.params.items():
             self._client.log_param(run_id, name, value)
@@ -142,6 +141,7 @@ class MlflowMirror:
         return None
 
 
-def _safe(uri: str) -> str:
+def safe_uri(uri: str) -> str:
+    """Return a server's address without its user and password."""
     scheme, mark, rest = uri.partition("://")
     return f"{scheme}{mark}{rest.rpartition('@')[2]}"

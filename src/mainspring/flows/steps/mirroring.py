@@ -13,7 +13,7 @@ def mirrored(run: Run, digest: str, version: int, evidence: bytes, gate: bytes) 
     """Return parameters, metrics, tags and files of a run. evidence, gate: as attested beside the model."""
     found, verdict = json.loads(evidence), json.loads(gate)
     return Mirrored(
-        run=run, digest=digest, version=version, params=_params(run), metrics=_metrics(found),
+        run=run.id, model=run.model, digest=digest, version=version, params=_params(run), metrics=_metrics(found),
         files={"evidence.json": evidence, "gate.json": gate, "run.json": json.dumps(run.to_json()).encode("utf-8")},
         tags=_tags(run, digest, version, bool(verdict["passed"])),
     )  # fmt: skip
