@@ -131,6 +131,13 @@ def server_parts(room: ServerRoom, *, replay_clock: bool) -> ServerParts:
     )  # fmt: skip
 
 
+def key_parts(room: ServerRoom) -> tuple["TokenFile", Clock]:
+    """Return the API keys of a server and real time: what a parent of workers needs."""
+    from mainspring.adapters.files.tokens import TokenFile
+
+    return TokenFile(room.state), SystemClock()
+
+
 def _clock(room: ServerRoom, replay: bool) -> Clock:
     if not replay:
         return SystemClock()

@@ -1,15 +1,36 @@
-"""Run the tiny server as a process: `python serving_process.py LOG_FOLDER`; prints its two addresses on one line."""
+"""Run the tiny server as a process: `python serving_process.py LOG_FOLDER`; prints its addresses on one line.
 
+With `--workers N` it is the parent of N such processes; with `--worker K --listener FD` it is one of them. The carrier
+`KILL` ends a worker at once, as a crash of its engine would.
+"""
+
+import argparse
+import json
+import os
 import sys
+import threading
 from pathlib import Path
 
-from tests.unit.serve.serving_kit import Parts, RealClock, fleet_of
+from tests.unit.serve.serving_kit import Parts, RealClock, TinyEngine, fleet_of
 
 from mainspring.adapters.files.logs import SegmentWriter
 from mainspring.entry.inference.access import KeyRing, NoTokens
 from mainspring.entry.inference.binding import Addresses, Listening
-from mainspring.entry.inference.server import run
+from mainspring.entry.inference.server import Stop, run
+from mainspring.entry.inference.supervisor import supervise
 from mainspring.serve.log import PredictionLog
+from mainspring.stats.columns import Columns, Floats
+
+DRAIN_S = 0.3
+
+
+class Deadly(TinyEngine):
+    """Ends its process when it is told to."""
+
+    def __call__(self, columns: Columns, /) -> Floats:
+        if "KILL" in columns["schedule.carrier"].tolist():
+            os._exit(139)
+        return super().__call__(columns)
 
 
 def announce(at: Addresses) -> None:
@@ -17,9 +38,45 @@ def announce(at: Addresses) -> None:
     sys.stdout.flush()
 
 
-if __name__ == "__main__":
-    log = PredictionLog(SegmentWriter(Path(sys.argv[1])))
-    parts = Parts(log=log)
+def announce_all(at: Addresses) -> None:
+    sys.stdout.write(json.dumps({"public": at.public, "admin": at.admin, "metrics": at.metrics}) + "\n")
+    sys.stdout.flush()
+
+
+def end_with_parent(stop: Stop) -> None:
+    while os.read(0, 4_096):
+        pass
+    stop.asked.set()
+
+
+def serve(folder: Path, worker: int, listener: int) -> None:
+    log = PredictionLog(SegmentWriter(folder, str(worker) if worker else ""))
+    parts, stop = Parts(log=log), Stop.new()
+    parts.models.add(1, Deadly())
     parts.releases.set(1, 2, weight=25)
-    ring = KeyRing(NoTokens(), RealClock())
-    run(fleet_of(parts, log), ring, listening=Listening(drain_s=0.3), ready=announce)
+    if worker:
+        threading.Thread(target=end_with_parent, args=(stop,), daemon=True).start()
+    run(
+        fleet_of(parts, log), KeyRing(NoTokens(), RealClock()), stop=stop,
+        listening=Listening(drain_s=DRAIN_S, listener=listener), ready=announce_all if worker else announce,
+    )  # fmt: skip
+
+
+def command(folder: Path, number: int, listener: int) -> list[str]:
+    return [sys.executable, __file__, str(folder), "--worker", str(number), "--listener", str(listener)]
+
+
+if __name__ == "__main__":
+    reader = argparse.ArgumentParser()
+    reader.add_argument("folder", type=Path)
+    reader.add_argument("--workers", type=int, default=0)
+    reader.add_argument("--worker", type=int, default=0)
+    reader.add_argument("--listener", type=int, default=-1)
+    given = reader.parse_args()
+    if given.workers:
+        supervise(
+            given.workers, lambda number, listener: command(given.folder, number, listener),
+            KeyRing(NoTokens(), RealClock()), listening=Listening(drain_s=DRAIN_S), ready=announce_all,
+        )  # fmt: skip
+    else:
+        serve(given.folder, given.worker, given.listener)

@@ -13,6 +13,7 @@ from mainspring.entry.cli.options import here, json_option
 if TYPE_CHECKING:
     from mainspring.app.serving import ServerRoom
     from mainspring.entry.inference.binding import Addresses, Listening
+    from mainspring.entry.inference.loops import Stop
 
 _TOKEN_VARIABLE = "MAINSPRING_METRICS_TOKEN"  # noqa: S105 - the variable's name
 _MAX_TOKEN = 4_096
@@ -40,6 +41,12 @@ _MAX_TOKEN = 4_096
 )  # fmt: skip
 @click.option("--grpc-port", default=None, type=int, help="Also answer over gRPC on --host (extra grpc); 0: any.")
 @click.option("--drain", default=1.0, show_default=True, metavar="SECONDS", help="Answer on for so long after SIGTERM.")
+@click.option(
+    "--workers", type=click.IntRange(1, 64), default=1, show_default=True,
+    help="Processes behind the public port; one alone on Windows and in a replay.",
+)  # fmt: skip
+@click.option("--worker", default="", hidden=True, help="K/N: this is worker K of N.")
+@click.option("--listener", default=-1, hidden=True, help="Descriptor of the listener that a parent handed on.")
 @click.option("--env", "environment", default="local", show_default=True, help="Environment whose release to serve.")
 @click.option("--clock", type=click.Choice(["real", "replay"]), default="real", help="`replay` only inside a replay.")
 @json_option
@@ -49,17 +56,75 @@ def serve(*, environment: str, clock: str, as_json: bool, **given: Any) -> None:
     Predictions, admin and metrics have a port each, on loopback unless told otherwise. Once a project has API keys,
     predictions need one.
     """
-    from mainspring.app.serving import ServerRoom, server_parts
-    from mainspring.entry.inference.access import KeyRing
-    from mainspring.entry.inference.server import run
+    from mainspring.app.serving import ServerRoom
 
     room = ServerRoom(root=here().resolve(), environment=environment)
+    if given["workers"] > 1:
+        _supervise(room, clock, as_json, given)
+    else:
+        _serve(room, clock, as_json, given)
+
+
+def _serve(room: "ServerRoom", clock: str, as_json: bool, given: dict[str, Any]) -> None:
+    from dataclasses import replace
+
+    from mainspring.app.serving import server_parts
+    from mainspring.entry.inference.access import KeyRing
+    from mainspring.entry.inference.desk import DeskRules
+    from mainspring.entry.inference.server import Stop, run
+
+    number, _, count = given["worker"].partition("/")
+    room, stop = replace(room, worker=int(number or 0)), Stop.new()
     parts = server_parts(room, replay_clock=clock == "replay")
 
     def ready(at: "Addresses") -> None:
         _tell(room, at, as_json)
 
-    run(parts.fleet, KeyRing(parts.tokens, parts.clock), ready=ready, listening=_listening(given))
+    if number:
+        _end_with_parent(stop)
+    run(
+        parts.fleet, KeyRing(parts.tokens, parts.clock), ready=ready, stop=stop, listening=_listening(given),
+        rules=DeskRules(share=int(count or 1)),
+    )  # fmt: skip
+
+
+def _supervise(room: "ServerRoom", clock: str, as_json: bool, given: dict[str, Any]) -> None:
+    from mainspring.app.serving import key_parts
+    from mainspring.entry.inference.access import KeyRing
+    from mainspring.entry.inference.supervisor import supervise
+    from mainspring.kernel.errors import InvalidValue
+
+    if sys.platform == "win32" or clock == "replay":
+        raise InvalidValue("several workers on Windows or in a replay", fix="leave --workers out")
+    if given["grpc_port"] is not None:
+        raise InvalidValue("gRPC with several workers", fix="leave --workers or --grpc-port out")
+    tokens, time = key_parts(room)
+    count = given["workers"]
+
+    def command(number: int, listener: int) -> list[str]:
+        return [
+            sys.executable, "-m", "mainspring", "-C", str(room.root), "serve", "--env", room.environment,
+            "--host", given["host"], "--port", str(given["port"]), "--drain", str(given["drain"]), "--json",
+            "--worker", f"{number}/{count}", "--listener", str(listener),
+        ]  # fmt: skip
+
+    def ready(at: "Addresses") -> None:
+        _tell(room, at, as_json)
+
+    supervise(count, command, KeyRing(tokens, time), listening=_listening(given), ready=ready)
+
+
+def _end_with_parent(stop: "Stop") -> None:
+    """Stop when the parent's end of our standard input closes, however the parent ended."""
+    import os
+    import threading
+
+    def wait() -> None:
+        while os.read(0, 4_096):  # not sys.stdin: its lock would be held at the interpreter's end
+            pass
+        stop.asked.set()
+
+    threading.Thread(target=wait, name="parent", daemon=True).start()
 
 
 def _listening(given: dict[str, Any]) -> "Listening":
@@ -74,7 +139,8 @@ def _listening(given: dict[str, Any]) -> "Listening":
         grpc=None if given["grpc_port"] is None else Address(host=given["host"], port=given["grpc_port"]),
         admin=Address(host=given["admin_host"], port=given["admin_port"]),
         metrics=Address(host=given["metrics_host"], port=given["metrics_port"]),
-        scrape=scrape_digest(scrape) if scrape else None,
+        scrape=scrape_digest(scrape) if scrape and not given["worker"] else None,
+        listener=given["listener"],
         drain_s=given["drain"],
     )
 
@@ -113,7 +179,8 @@ def _tell(room: "ServerRoom", at: "Addresses", as_json: bool) -> None:
     addresses = {"public": at.public, "admin": at.admin, "metrics": at.metrics}
     if at.grpc:
         addresses["grpc"] = at.grpc
-    write_atomic(room.state / "server.json", json.dumps(addresses).encode(), durable=False)
+    if not room.worker:
+        write_atomic(room.state / "server.json", json.dumps(addresses).encode(), durable=False)
     if as_json:
         click.echo(json.dumps(addresses))
     else:

@@ -44,7 +44,7 @@ class AdminApp:
             **seen.probes.handlers,
             "state": self._state, "flush": self._flush, "reconcile": self._reconcile, "clock": self._set_clock,
         }  # fmt: skip
-        self.app = RoutedApp(RouteTable(ADMIN), gate, handlers, seen.desk.told, _check_local if local else _check_page)
+        self.app = RoutedApp(RouteTable(ADMIN), gate, handlers, seen.desk.told, check_local if local else check_page)
 
     async def _state(self, call: Call) -> None:
         members = [_member_state(member) for member in self._fleet.members]
@@ -118,13 +118,15 @@ def _member_state(member: Member) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _check_page(found: Mapping[bytes, bytes]) -> None:
+def check_page(found: Mapping[bytes, bytes]) -> None:
+    """Refuse a web page."""
     if b"origin" in found:
         raise Forbidden("the admin port answers no web page", fix="use a tool that is not a browser")
 
 
-def _check_local(found: Mapping[bytes, bytes]) -> None:
-    _check_page(found)
+def check_local(found: Mapping[bytes, bytes]) -> None:
+    """Refuse a web page, and who asks for another host."""
+    check_page(found)
     host = found.get(b"host", b"").decode("latin-1")
     if host and (host.rpartition(":")[0] or host) not in _LOOPBACK:
         raise Forbidden("the admin port answers this machine's tools alone", fix="use http://127.0.0.1")

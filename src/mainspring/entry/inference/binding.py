@@ -53,6 +53,7 @@ class Listening:
     """Where to listen and how to stop. Times in seconds.
 
     grpc: the gRPC port of predictions, or None for none.
+    listener: descriptor of the public port's listener, handed on by a parent, or -1.
     scrape: SHA-256 of the metrics port's own token, or None. poll_s: between looks at releases and tokens. retry_s:
     between tries of a version that failed to load. drain_s: how long answers go on after readiness went off.
     """
@@ -61,6 +62,7 @@ class Listening:
     admin: Address = Address()
     metrics: Address = Address()
     grpc: Address | None = None
+    listener: int = -1
     scrape: bytes | None = None
     poll_s: float = 0.5
     retry_s: float = 10.0

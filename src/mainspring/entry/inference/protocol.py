@@ -5,6 +5,8 @@ whole predictions on top of this.
 """
 
 import asyncio
+import contextlib
+import socket
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +17,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 HEAD_LIMIT = 65_536
 HEADER_COUNT = 200
 CONNECTIONS = 10_000
+FIRST_WORD_S = 1.0
 _REFUSED = b"HTTP/1.1 %d %s\r\ncontent-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n%s"
 _TOO_LARGE = (
     431,
@@ -56,6 +59,10 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Start the head's deadline with the connection; refuse one too many."""
         super().connection_made(transport)
+        opened = transport.get_extra_info("socket")
+        if opened is not None:  # a listener handed on by a parent may not have it, and then answers wait for 40 ms
+            with contextlib.suppress(OSError):
+                opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.waiting_since = time.monotonic()
         if len(self.connections) > CONNECTIONS:
             self.refuse(_TOO_MANY)
@@ -103,6 +110,17 @@ class BoundedProtocol(HttpToolsProtocol):
     def take_message(self) -> None:
         """Go on with the request whose body is complete."""
         super().on_message_complete()
+
+    def shutdown(self) -> None:
+        """Close between two requests; who has just come and asked nothing yet has a moment to ask."""
+        if self.cycle is None and self.waiting_since and time.monotonic() - self.waiting_since < FIRST_WORD_S:
+            self.loop.call_later(FIRST_WORD_S, self._shut)
+        else:
+            super().shutdown()
+
+    def _shut(self) -> None:
+        if not self.transport.is_closing():
+            super().shutdown()
 
     def refuse(self, how: tuple[int, bytes, bytes]) -> None:
         """Answer if nothing was answered yet, and close."""

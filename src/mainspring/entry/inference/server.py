@@ -8,17 +8,12 @@ import asyncio
 import contextlib
 import functools
 import logging
-import signal
 import socket
-import sys
 import threading
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from dataclasses import dataclass
-from types import FrameType
-from typing import TYPE_CHECKING, Any
-
-import uvicorn
+from typing import TYPE_CHECKING
 
 from mainspring.entry.inference.access import Gate, KeyRing
 from mainspring.entry.inference.admin import AdminApp, Seen
@@ -26,6 +21,7 @@ from mainspring.entry.inference.binding import Addresses, Listening, bound, chec
 from mainspring.entry.inference.desk import Desk, DeskRules
 from mainspring.entry.inference.fast import FastLane, FastProtocol
 from mainspring.entry.inference.http import PublicApp
+from mainspring.entry.inference.loops import Port, Signals, Stop, all_started, allow_connections, loop_factory, port_of
 from mainspring.entry.inference.metrics import Metrics, MetricsApp
 from mainspring.entry.inference.probes import Probes
 from mainspring.entry.inference.protocol import BoundedProtocol, sweep_forever
@@ -34,23 +30,11 @@ from mainspring.serve.fleet import Fleet
 if TYPE_CHECKING:
     from mainspring.entry.inference.grpc.server import GrpcPort
 
+__all__ = ["Sockets", "Stop", "run"]
+
 _SWITCH_S = 5.0
 _GRPC_GRACE_S = 30.0
-_DESCRIPTORS = 65_536
 _log = logging.getLogger("mainspring.inference")
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
-
-
-@dataclass(slots=True, kw_only=True)
-class Stop:
-    """Lets another thread end a server, as SIGTERM would."""
-
-    asked: threading.Event
-
-    @classmethod
-    def new(cls) -> "Stop":
-        """Return one that nobody has asked yet."""
-        return cls(asked=threading.Event())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +45,7 @@ class Sockets:
     admin: socket.socket
     metrics: socket.socket
 
-    def addresses(self, grpc: str) -> Addresses:
+    def addresses(self, grpc: str = "") -> Addresses:
         """Return where they answer, with the gRPC port's address."""
         return Addresses(public=url(self.public), admin=url(self.admin), metrics=url(self.metrics), grpc=grpc)
 
@@ -78,28 +62,21 @@ def run(
     at = listening or Listening()
     check_addresses(at, ring)
     with contextlib.ExitStack() as stack:
+        given = bound(at.public) if at.listener < 0 else socket.socket(fileno=at.listener)
         sockets = Sockets(
-            public=stack.enter_context(bound(at.public)), admin=stack.enter_context(bound(at.admin)),
+            public=stack.enter_context(given), admin=stack.enter_context(bound(at.admin)),
             metrics=stack.enter_context(bound(at.metrics)),
         )  # fmt: skip
         for name in ("uvicorn.error", "uvicorn.access"):
             logging.getLogger(name).setLevel(logging.ERROR)
-        _allow_connections()
+        allow_connections()
         server = _Server(fleet, ring, at, rules)
         try:
-            with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            with asyncio.Runner(loop_factory=loop_factory()) as runner:
                 runner.run(server.run(sockets, ready, stop or Stop.new()))
         finally:
             for member in fleet.members:
                 member.log.close()
-
-
-class _Uvicorn(uvicorn.Server):
-    """uvicorn without its own signal handling: it would raise the signal again and spoil the exit status."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Generator[None, None, None]:
-        yield
 
 
 class _Server:
@@ -114,12 +91,12 @@ class _Server:
         local = at.metrics.loopback
         guard = Gate(ring, always=not local, never=local, scrape=at.scrape)
         metrics = MetricsApp(Metrics(desk, self._probes), self._probes, desk, guard).app
-        self._public = _uvicorn(public, functools.partial(FastProtocol, FastLane(desk, public.table)))
-        self._inner = [_uvicorn(admin, BoundedProtocol), _uvicorn(metrics, BoundedProtocol)]
-        self._signals = 0
+        self._public = port_of(public, functools.partial(FastProtocol, FastLane(desk, public.table)))
+        self._inner = [port_of(admin, BoundedProtocol), port_of(metrics, BoundedProtocol)]
+        self._signals = Signals(self._at_once)
 
     @property
-    def _ports(self) -> list["_Uvicorn"]:
+    def _ports(self) -> list["Port"]:
         return [self._public, *self._inner]
 
     async def run(self, sockets: Sockets, ready: Callable[[Addresses], None], stop: Stop) -> None:
@@ -128,7 +105,7 @@ class _Server:
             member.reconciler.switch = _switch_on(loop)
         listeners = (sockets.public, sockets.admin, sockets.metrics)
         remote = self._grpc(loop)
-        with self._handling_signals():
+        with self._signals.handled():
             ports = [
                 asyncio.create_task(port.serve([at])) for port, at in zip(self._ports, listeners, strict=True)
             ]  # fmt: skip
@@ -138,7 +115,7 @@ class _Server:
             ]
             try:
                 await self._look(again=False)
-                await self._started(ports)
+                await all_started(self._ports, ports)
                 if remote:
                     remote.start()
                 self._probes.started = True
@@ -163,20 +140,18 @@ class _Server:
         gate = Gate(self._ring, always=not self._at.grpc.loopback)
         return GrpcPort(Running(desk=self._desk, gate=gate, probes=self._probes, loop=loop), PUBLIC, self._at.grpc)
 
-    async def _started(self, ports: list["asyncio.Task[None]"]) -> None:
-        while not all(port.started for port in self._ports):
-            if any(task.done() for task in ports):
-                await asyncio.gather(*ports)
-            await asyncio.sleep(0.005)
-
     async def _stopping(self, stop: Stop, ports: list["asyncio.Task[None]"]) -> None:
-        while not self._signals and not stop.asked.is_set() and not any(task.done() for task in ports):
+        while not self._signals.count and not stop.asked.is_set() and not any(task.done() for task in ports):
             await asyncio.sleep(0.05)
         self._desk.leaving = self._probes.leaving = True
         left = self._at.drain_s
-        while left > 0 and self._signals < 2:
+        while left > 0 and self._signals.count < 2:
             await asyncio.sleep(0.05)
             left -= 0.05
+
+    def _at_once(self) -> None:
+        for port in self._ports:
+            port.force_exit = True
 
     async def _closed(self, ports: list["asyncio.Task[None]"]) -> None:
         """Close the public port first: probes and metrics answer until its last request is done."""
@@ -203,41 +178,6 @@ class _Server:
             except Exception:  # noqa: BLE001 - an adapter of any kind may fail in its own way
                 _log.exception("the release could not be followed")
 
-    def _signalled(self, number: int, frame: FrameType | None) -> None:
-        self._signals += 1
-        if self._signals > 1:
-            for port in self._ports:
-                port.force_exit = True
-
-    @contextlib.contextmanager
-    def _handling_signals(self) -> Generator[None, None, None]:
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        before = {number: signal.signal(number, self._signalled) for number in _SIGNALS}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-
-def _uvicorn(app: Any, protocol: Any) -> _Uvicorn:  # noqa: ANN401 - any ASGI application, any maker of a protocol
-    return _Uvicorn(
-        uvicorn.Config(
-            app,
-            http=protocol,
-            ws="none",
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            proxy_headers=False,
-            timeout_keep_alive=75,
-            timeout_graceful_shutdown=30,
-        )
-    )
-
 
 def _switch_on(loop: asyncio.AbstractEventLoop) -> Callable[[Callable[[], None]], None]:
     """Return a switch that runs on the serving thread, between two requests, and waits until it has."""
@@ -253,23 +193,3 @@ def _switch_on(loop: asyncio.AbstractEventLoop) -> Callable[[Callable[[], None]]
         done.wait(_SWITCH_S)
 
     return switch
-
-
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
-    if sys.platform == "win32":
-        return asyncio.new_event_loop
-    import uvloop
-
-    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
-    return factory
-
-
-def _allow_connections() -> None:
-    """Let the process have as many descriptors as it may: the usual 1,024 are soon used up."""
-    if sys.platform != "win32":
-        import resource
-
-        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        wanted = _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, _DESCRIPTORS)
-        if soft != resource.RLIM_INFINITY and soft < wanted:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

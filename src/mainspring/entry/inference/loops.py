@@ -1,0 +1,139 @@
+"""The event loop, uvicorn as we use it, and signals: what one server and a parent of workers share."""
+
+import asyncio
+import contextlib
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any
+
+import uvicorn
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_DESCRIPTORS = 65_536
+_BACKLOG = 4_096
+
+
+@dataclass(slots=True, kw_only=True)
+class Stop:
+    """Lets another thread end a server, as SIGTERM would."""
+
+    asked: threading.Event
+
+    @classmethod
+    def new(cls) -> "Stop":
+        """Return one that nobody has asked yet."""
+        return cls(asked=threading.Event())
+
+
+class Port(uvicorn.Server):
+    """uvicorn without its own signal handling: it would raise the signal again and spoil the exit status."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        """Leave signals alone."""
+        yield
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Take in the connections that wait to be accepted before the listener closes, then end as uvicorn does.
+
+        The kernel resets what it has accepted and nobody took: a client would lose a request that it was let send.
+        """
+        spare = [listener.dup() for listener in sockets or []]
+        for server in self.servers:
+            server.close()
+        for listener in spare:
+            with listener:
+                await self._taken_in(listener)
+        await super().shutdown(sockets)
+
+    async def _taken_in(self, listener: socket.socket) -> None:
+        loop, config = asyncio.get_running_loop(), self.config
+        listener.setblocking(False)
+        for _ in range(_BACKLOG):
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            await loop.connect_accepted_socket(
+                lambda: config.http_protocol_class(  # type: ignore[call-arg]
+                    config=config, server_state=self.server_state, app_state={}, _loop=loop
+                ),
+                connection,
+            )
+
+
+def port_of(app: Any, protocol: Any) -> Port:  # noqa: ANN401 - any ASGI application, any maker of a protocol
+    """Return a server of one port."""
+    return Port(
+        uvicorn.Config(
+            app,
+            http=protocol,
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            timeout_keep_alive=75,
+            timeout_graceful_shutdown=30,
+        )
+    )
+
+
+async def all_started(ports: Sequence[Port], tasks: Sequence["asyncio.Task[None]"]) -> None:
+    """Return once every port answers; raise what ended one before."""
+    while not all(port.started for port in ports):
+        if any(task.done() for task in tasks):
+            await asyncio.gather(*tasks)
+        await asyncio.sleep(0.005)
+
+
+class Signals:
+    """Counts SIGTERM and SIGINT in the main thread while its block lasts. second: called at every one but the first."""
+
+    def __init__(self, second: Callable[[], None]) -> None:
+        self.count, self._second = 0, second
+
+    @contextlib.contextmanager
+    def handled(self) -> Generator[None, None, None]:
+        """Handle signals in this block."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {number: signal.signal(number, self._signalled) for number in _SIGNALS}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _signalled(self, number: int, frame: FrameType | None) -> None:
+        self.count += 1
+        if self.count > 1:
+            self._second()
+
+
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
+    """Return uvloop's maker of loops; asyncio's own on Windows."""
+    if sys.platform == "win32":
+        return asyncio.new_event_loop
+    import uvloop
+
+    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    return factory
+
+
+def allow_connections() -> None:
+    """Let the process have as many descriptors as it may: the usual 1,024 are soon used up."""
+    if sys.platform != "win32":
+        import resource
+
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        wanted = _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, _DESCRIPTORS)
+        if soft != resource.RLIM_INFINITY and soft < wanted:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
