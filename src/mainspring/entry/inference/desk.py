@@ -7,7 +7,7 @@ codec, plane, codec. What is refused before the body is read costs no memory.
 import logging
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
@@ -23,8 +23,11 @@ from mainspring.serve.inference import Asked, Reply, infer, infer_now
 from mainspring.serve.plane import Plane
 from mainspring.serve.protocols import CODECS
 from mainspring.serve.questions import Codec
+from mainspring.serve.witness import Exchange, Witness
 
 HANDLED: Mapping[str, Codec] = {f"predict.{name}": codec for name, codec in CODECS.items()}
+_LONGEST_TRACE = 64
+_FAULT = ModelFailed("internal fault", fix="see the server's log")
 _log = logging.getLogger("mainspring.inference")
 
 
@@ -39,7 +42,7 @@ class Target(msgspec.Struct, frozen=True):
 
 
 class Entry(msgspec.Struct):
-    """A request that was let in. token: whose key, or None. deadline: monotonic seconds, or 0."""
+    """A request that was let in. token: whose key, or None. deadline: monotonic seconds, or 0. trace: traceparent."""
 
     target: Target
     plane: Plane
@@ -47,6 +50,7 @@ class Entry(msgspec.Struct):
     token: Token | None
     arrived: float
     deadline: float
+    trace: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,10 +65,14 @@ class DeskRules:
 class Desk:
     """Lets predictions in and has them answered.
 
-    refused: requests without an answer, by code. leaving: set when the process was asked to stop.
+    refused: requests without an answer, by code. leaving: set when the process was asked to stop. witnesses: are told
+    of every prediction, answered or refused.
     """
 
-    def __init__(self, fleet: Fleet, gate: Gate, rules: DeskRules | None = None) -> None:
+    def __init__(
+        self, fleet: Fleet, gate: Gate, rules: DeskRules | None = None, witnesses: Sequence[Witness] = ()
+    ) -> None:  # fmt: skip
+        self.witnesses = tuple(witnesses)
         self.fleet, self.gate, self._rules = fleet, gate, rules or DeskRules()
         self.allowances = Allowances(self._rules.default, share=self._rules.share)
         self._all_limited = self.allowances.limits(None)
@@ -99,7 +107,10 @@ class Desk:
         wire, patience = wire_of(found, target.codec), timeout_s(found)
         plane = plane or self.fleet.plane(model)
         ask = Asked(model=model, version=target.version, wire=wire, caller=token.id if token else "")
-        return Entry(target, plane, ask, token, arrived, arrived + patience if patience else 0.0)
+        entry = Entry(target, plane, ask, token, arrived, arrived + patience if patience else 0.0)
+        if self.witnesses:
+            entry.trace = found.get(b"traceparent", b"")[:_LONGEST_TRACE].decode("latin-1")
+        return entry
 
     def answer_now(self, entry: Entry, body: bytes) -> Reply:
         """Answer where it is called: for models that score fast."""
@@ -140,11 +151,36 @@ class Desk:
         _log.error("a request failed", exc_info=error)
         return ModelFailed(f"internal fault: {type(error).__name__}", fix="see the server's log")
 
+    def missed(self, target: Target, error: Exception, arrived: float, entry: Entry | None = None) -> None:
+        """Tell the witnesses of a prediction that has no answer."""
+        if not self.witnesses:
+            return
+        told = error if isinstance(error, RequestRefused) else _FAULT
+        self._tell(Exchange(
+            protocol=target.codec.name, model=entry.ask.model if entry else target.model, code=told.code,
+            status=told.status, caller=entry.ask.caller if entry else "", trace=entry.trace if entry else "",
+            ended_at=time.time_ns(), took_us=_since(arrived),
+        ))  # fmt: skip
+
+    def _tell(self, exchange: Exchange) -> None:
+        for witness in self.witnesses:
+            witness.saw(exchange)
+
     def _paid(self, entry: Entry, reply: Reply) -> None:
+        if self.witnesses:
+            self._tell(Exchange(
+                protocol=entry.target.codec.name, model=entry.ask.model, version=reply.version, rows=reply.rows,
+                request_id=reply.request_id, caller=entry.ask.caller, trace=entry.trace,
+                ended_at=time.time_ns(), took_us=_since(entry.arrived),
+            ))  # fmt: skip
         token = entry.token
         if self._all_limited or (token is not None and token.allowance.budget):
             key, own = (token.id, token.allowance) if token else ("", None)
             self.allowances.spend(key, own, reply.rows, entry.arrived)
+
+
+def _since(arrived: float) -> int:
+    return int((time.monotonic() - arrived) * 1e6)
 
 
 def target_of(route: Route, places: Mapping[str, str]) -> Target:

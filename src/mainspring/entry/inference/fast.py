@@ -176,7 +176,7 @@ class FastProtocol(BoundedProtocol):
             self._entry = desk.let_in(target, found, now, plane)
         except Exception as error:  # noqa: BLE001 - as on the slow path: reported, never shown
             self._fast = _DISCARD
-            self._refuse(error)
+            self._refuse(error, target, now, None)
             return True
         self._fast, self._parts = _BODY, []
         return True
@@ -189,7 +189,7 @@ class FastProtocol(BoundedProtocol):
         try:
             reply = lane.desk.answer_now(entry, body)
         except Exception as error:  # noqa: BLE001 - as on the slow path: reported, never shown
-            self._refuse(error)
+            self._refuse(error, entry.target, entry.arrived, entry)
         else:
             encoded = reply.encoded.body
             end = b"\r\nconnection: close\r\n\r\n" if self._last else b"\r\n\r\n"
@@ -198,8 +198,10 @@ class FastProtocol(BoundedProtocol):
         self._entry, self._parts = None, []
         self.idle_since = entry.arrived
 
-    def _refuse(self, error: Exception) -> None:
-        told = self._lane.desk.told(error)
+    def _refuse(self, error: Exception, target: Target, arrived: float, entry: Entry | None) -> None:
+        desk = self._lane.desk
+        told = desk.told(error)
+        desk.missed(target, told, arrived, entry)
         self._last = self._last or closes(told)
         self.transport.write(self._lane.refused(told, self.server_state.default_headers))
 

@@ -34,15 +34,20 @@ class PublicApp:
         self.app = RoutedApp(RouteTable(PUBLIC), desk.gate, handlers, desk.told)
 
     async def _predict(self, call: Call) -> None:
-        entry = self._desk.let_in(target_of(call.route, call.places), call.headers, time.monotonic())
+        desk, arrived, entry = self._desk, time.monotonic(), None
+        target = target_of(call.route, call.places)
         try:
+            entry = desk.let_in(target, call.headers, arrived)
             body = await read_body(call.receive, call.headers)
+            reply = await desk.answer(entry, body)
         except Disconnected:
-            self._desk.refused["client.left"] += 1
+            desk.refused["client.left"] += 1
             raise
-        reply = await self._desk.answer(entry, body)
+        except Exception as error:
+            desk.missed(target, error, arrived, entry)
+            raise
         headers = answer_headers(reply)
-        if self._desk.leaving:
+        if desk.leaving:
             headers.append(CLOSE)
         await send_bytes(call.send, 200, reply.encoded.body, headers)
 
