@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from tests.unit.serve.serving_kit import MODEL, RunningServer, body, running
 
+from mainspring.adapters.files.label_inbox import LabelInbox
 from mainspring.entry.inference.binding import Listening
 
 ROWS = [{"weather.wind": 0.0, "schedule.carrier": "AA"}, {"weather.wind": 0.5, "schedule.carrier": "AA"}]
@@ -102,3 +103,33 @@ def test_before_a_model_is_there_the_probes_say_so(tmp_path: Path) -> None:
         for path in ("/ping", "/health/status"):
             assert found.ask("GET", path)[0] == 503
         assert found.ask("POST", "/invocations", b"{}", {"Content-Type": JSON})[0] == 503
+
+
+def test_labels_are_taken_one_by_one_and_a_bad_one_fails_alone(tmp_path: Path) -> None:
+    inbox = LabelInbox(tmp_path / "posted")
+    with running(tmp_path / "log", listening=Listening(drain_s=0.1, poll_s=0.05), labels=inbox) as found:
+        status, document = found.infer(body(2))
+        first, second = document["parameters"]["prediction_ids"]
+        labels = [{"prediction_id": first, "value": 1}, {"prediction_id": "nope", "value": 0}]
+        status, _, content = found.ask(
+            "POST", "/v1/feedback", json.dumps({"labels": labels}).encode(), {"Content-Type": JSON}
+        )
+        answer = json.loads(content)
+        assert (status, answer["accepted"], answer["refused"]) == (200, 1, 1)
+        assert [item["accepted"] for item in answer["results"]] == [True, False]
+        one = json.dumps({"prediction_id": second, "value": 0}).encode()
+        assert (
+            json.loads(found.ask("POST", f"/v1/models/{MODEL}:feedback", one, {"Content-Type": JSON})[2])["accepted"]
+            == 1
+        )
+        told = {"response": {"meta": {"tags": {"prediction_ids": [first]}}}, "truth": {"data": {"ndarray": [[1]]}}}
+        assert found.ask("POST", "/api/v1.0/feedback", json.dumps(told).encode(), {"Content-Type": JSON})[0] == 200
+        assert found.ask("POST", "/v1/feedback", b"{", {"Content-Type": JSON})[0] == 400
+        assert found.ask("POST", "/v1/models/nope:feedback", one, {"Content-Type": JSON})[0] == 404
+    posted = [label["prediction_id"] for _, labels in inbox.batches() for label in labels]
+    assert posted == [first, second, first]
+
+
+def test_a_server_without_an_inbox_says_so(server: RunningServer) -> None:
+    status, _, content = server.ask("POST", "/v1/feedback", b"{}", {"Content-Type": JSON})
+    assert (status, json.loads(content)["code"]) == (404, "route.unknown")

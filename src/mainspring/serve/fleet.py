@@ -65,6 +65,11 @@ class Fleet:
             fix="use a path that names the model, such as /v2/models/NAME/infer",
         )
 
+    def member(self, model: str = "") -> Member:
+        """Return the member of a model; without a name the only one. Refuses as `plane` and `only` do."""
+        plane = self.plane(model) if model else self.only()
+        return next(member for member in self.members if member.plane is plane)
+
     def _looked_up(self, model: str) -> Plane:
         self._found = {member.model: member.plane for member in self.members if member.model}
         if model in self._found:

@@ -28,7 +28,17 @@ from mainspring.serve.fleet import Fleet, Member
 from mainspring.serve.inference import Asked, Reply, infer_now
 from mainspring.serve.log import PredictionLog
 from mainspring.serve.plane import Plane, PlaneRules
-from mainspring.serve.ports import Assemble, Challenger, LoadedModel, LogSink, Mode, Routing, Served, rollout_id_of
+from mainspring.serve.ports import (
+    Assemble,
+    Challenger,
+    Labels,
+    LoadedModel,
+    LogSink,
+    Mode,
+    Routing,
+    Served,
+    rollout_id_of,
+)
 from mainspring.serve.protocols.v2 import V2
 from mainspring.serve.questions import Codec, Wire
 from mainspring.serve.reconciler import Reconciler
@@ -237,14 +247,14 @@ class RealClock:
         return time.time_ns() // 1_000
 
 
-def fleet_of(parts: Parts, log: PredictionLog) -> Fleet:
-    return Fleet((Member(label="", plane=parts.plane, log=log, reconciler=parts.reconciler),))
+def fleet_of(parts: Parts, log: PredictionLog, labels: Labels | None = None) -> Fleet:
+    return Fleet((Member(label="", plane=parts.plane, log=log, reconciler=parts.reconciler, labels=labels),))
 
 
 @contextlib.contextmanager
 def running(
     root: Path, parts: Parts | None = None, listening: Listening | None = None, *,
-    tokens: TokenSource | None = None, rules: DeskRules | None = None,
+    tokens: TokenSource | None = None, rules: DeskRules | None = None, labels: Labels | None = None,
 ) -> Iterator[RunningServer]:  # fmt: skip
     """Run a server in a thread until the block ends."""
     log = PredictionLog(SegmentWriter(root))
@@ -261,7 +271,7 @@ def running(
 
     at = listening or Listening(drain_s=0.1, poll_s=0.05)
     thread = threading.Thread(
-        target=lambda: run(fleet_of(made, log), ring, listening=at, rules=rules, ready=announced, stop=stop)
+        target=lambda: run(fleet_of(made, log, labels), ring, listening=at, rules=rules, ready=announced, stop=stop)
     )
     thread.start()
     if not ready.wait(20):

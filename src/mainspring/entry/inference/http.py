@@ -3,16 +3,26 @@
 `protocol.FastProtocol` answers a whole small prediction before it comes here; whatever it does not answer does.
 """
 
+import asyncio
 import time
 from typing import Any
 
 import mainspring
-from mainspring.entry.inference.bodies import CLOSE, Disconnected, answer_headers, read_body, send_bytes, send_json
+from mainspring.entry.inference.bodies import (
+    CLOSE,
+    JSON_TYPE,
+    Disconnected,
+    answer_headers,
+    read_body,
+    send_bytes,
+    send_json,
+)
 from mainspring.entry.inference.desk import HANDLED, Desk, target_of
 from mainspring.entry.inference.probes import Probes
 from mainspring.entry.inference.routed import Call, Handler, RoutedApp
 from mainspring.entry.inference.routes import PUBLIC, RouteTable
-from mainspring.serve.errors import NotReady
+from mainspring.serve.errors import NotReady, UnknownRoute
+from mainspring.serve.labelling import FORMS, receive
 from mainspring.serve.protocols.v2_answers import model_metadata
 
 
@@ -30,6 +40,7 @@ class PublicApp:
             "up": self._up,
             "version": self._version,
             **dict.fromkeys(HANDLED, self._predict),
+            **{f"feedback.{name}": self._feedback for name in FORMS},
         }
         self.app = RoutedApp(RouteTable(PUBLIC), desk.gate, handlers, desk.told)
 
@@ -50,6 +61,18 @@ class PublicApp:
         if desk.leaving:
             headers.append(CLOSE)
         await send_bytes(call.send, 200, reply.encoded.body, headers)
+
+    async def _feedback(self, call: Call) -> None:
+        """Keep posted labels until the next watch; the disk is waited for in a thread."""
+        member = self._fleet.member(call.places.get("model", ""))
+        self._desk.gate.check("label", call.headers.get(b"authorization"), member.model)  # the path may name none
+        if member.labels is None:
+            raise UnknownRoute("this server takes no labels", fix="mainspring label FILE")
+        body = await read_body(call.receive, call.headers)
+        form = FORMS[call.route.handler.removeprefix("feedback.")]
+        now = member.plane.clock.now()
+        answer = await asyncio.to_thread(receive, body, form, member.labels, now)
+        await send_bytes(call.send, 200, answer, [JSON_TYPE])
 
     async def _model(self, call: Call) -> None:
         number = int(call.places["version"]) if "version" in call.places else None

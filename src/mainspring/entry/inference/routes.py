@@ -25,7 +25,7 @@ _PLACE = re.compile(r"\{([a-z]+)\}")
 class Route:
     """One method of one path. pattern: with {model}, {version}, {namespace} or {deployment}. handler: its name.
 
-    A handler called `predict.NAME` answers predictions in the protocol NAME.
+    A handler called `predict.NAME` answers predictions in the protocol NAME; `feedback.NAME` takes labels in that form.
     """
 
     method: str
@@ -56,6 +56,10 @@ PUBLIC = (
     Route("POST", "/v1/models/{model}:predict", "predict", "predict.v1"),
     Route("POST", "/api/v1.0/predictions", "predict", "predict.seldon"),
     Route("POST", "/seldon/{namespace}/{deployment}/api/v1.0/predictions", "predict", "predict.seldon"),
+    Route("POST", "/v1/feedback", "label", "feedback.ours"),
+    Route("POST", "/v1/models/{model}:feedback", "label", "feedback.ours"),
+    Route("POST", "/api/v1.0/feedback", "label", "feedback.seldon"),
+    Route("POST", "/seldon/{namespace}/{deployment}/api/v1.0/feedback", "label", "feedback.seldon"),
     Route("GET", "/health/status", "open", "up"),
     Route("GET", "/health/ping", "open", "up"),
     Route("POST", "/invocations", "predict", "predict.mlflow"),
