@@ -4,6 +4,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import lru_cache
 
+from mainspring.app.prediction_log import logged_key
 from mainspring.app.releases import release_ports, rollout
 from mainspring.app.training import Trainer
 from mainspring.app.workspace import Workspace
@@ -71,7 +72,9 @@ def find_logged(workspace: Workspace) -> Callable[[str], LoggedRequest]:
 
 def label_ports(workspace: Workspace, observations: Observations) -> LabelPorts:
     """Return what taking in labels needs."""
-    return LabelPorts(find=find_logged(workspace), add=observations.add_labels)
+    hides_key = workspace.settings.definitions.ask.key in workspace.settings.security.personal
+    key = logged_key(workspace.paths.root, workspace.environment, hides_key)
+    return LabelPorts(find=find_logged(workspace), add=observations.add_labels, key=key)
 
 
 def lineage_ports(workspace: Workspace) -> LineagePorts:

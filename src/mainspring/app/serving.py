@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from mainspring.app.clock import SystemClock
 from mainspring.app.paths import STATE
+from mainspring.app.prediction_log import open_log, serving_file
 from mainspring.deliver.ports import Keys, ModelStore, ReleaseFiles
 from mainspring.kernel.contract import Contract, read_contract
 from mainspring.kernel.errors import InvalidValue
@@ -34,11 +35,13 @@ class ServerRoom:
     """The files of one server: the repository with its release file, and its state.
 
     worker: 0 for a server's only or first process, then 1, 2, ...: each writes segments of its own.
+    log_sinks: URLs of places that the prediction log goes to too, besides those in serving.yaml.
     """
 
     root: Path
     environment: str
     worker: int = 0
+    log_sinks: tuple[str, ...] = ()
 
     @property
     def state(self) -> Path:
@@ -47,10 +50,16 @@ class ServerRoom:
 
 
 class SignedModels:
-    """Opens models for serving: digest and signature are checked at every open."""
+    """Opens models for serving: digest and signature are checked at every open.
 
-    def __init__(self, models: ModelStore, keys: Keys, environment: str, threads: int) -> None:
+    log: told which columns a model keeps out of it, before the model can be asked.
+    """
+
+    def __init__(
+        self, models: ModelStore, keys: Keys, environment: str, threads: int, log: PredictionLog | None = None
+    ) -> None:
         self._models, self._keys, self._environment, self._threads = models, keys, environment, threads
+        self._log = log
 
     def open(self, digest: str) -> LoadedModel:
         """Return the verified model with its engine."""
@@ -58,6 +67,8 @@ class SignedModels:
 
         files = self._models.open(digest, self._keys.trusted(self._environment))
         contract = read_contract(files["contract.json"])
+        if self._log is not None and contract.redact:
+            self._log.redact_also(contract.redact)
         return LoadedModel(contract=contract, engine=Scorer(files["model.onnx"], contract.inputs, self._threads))
 
 
@@ -113,18 +124,19 @@ def server_parts(room: ServerRoom, *, replay_clock: bool) -> ServerParts:
     """Return the parts of a server over a room's release file, models and log."""
     from mainspring.adapters.files.keys import Keys as FileKeys
     from mainspring.adapters.files.label_inbox import LabelInbox
-    from mainspring.adapters.files.logs import SegmentWriter
     from mainspring.adapters.files.models import ModelStore as FileModels
     from mainspring.adapters.files.tokens import TokenFile
     from mainspring.adapters.git.releases import ReleaseFiles as GitReleases
 
     clock = _clock(room, replay_clock)
-    name = str(room.worker) if room.worker else ""
-    log = PredictionLog(SegmentWriter(room.state / "log", name, durable=not replay_clock))
+    log = open_log(
+        room.state / "log", serving_file(room.root, room.environment), worker=room.worker,
+        source=f"{room.environment}/{room.root.name}", sinks=room.log_sinks, durable=not replay_clock,
+    )  # fmt: skip
     plane = Plane(log=log, clock=clock, random=os.urandom, assemble=_assembler(room))
     releases = CommittedReleases(GitReleases(room.root), room.environment)
     keys = FileKeys(room.state, room.root)
-    models = SignedModels(FileModels(room.state / "models"), keys, room.environment, threads=1)
+    models = SignedModels(FileModels(room.state / "models"), keys, room.environment, threads=1, log=log)
     return ServerParts(
         plane=plane, log=log, reconciler=Reconciler(plane, releases, models), tokens=TokenFile(room.state),
         clock=SystemClock(), labels=LabelInbox(room.state / "labels"),

@@ -100,6 +100,7 @@ class Trainer:
             training=training_plan(workspace, params),
             code=code_digest(workspace.paths.project),
             champion=champion,
+            personal=settings.security.personal,
             reason=reason,
             commit=commit,
             dirty=dirty,

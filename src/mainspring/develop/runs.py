@@ -35,7 +35,7 @@ class Run:
 
     at: the moment it looks back from, UTC microseconds. definitions: `data.views.to_json`.
     code: digest of source, lock, Python minor and mainspring version; commit and dirty are recorded beside it.
-    champion: digest of the model to compare with, or "".
+    champion: digest of the model to compare with, or "". personal: columns with personal data.
     """
 
     id: str
@@ -49,6 +49,7 @@ class Run:
     reason: str = ""
     commit: str = ""
     dirty: bool = False
+    personal: tuple[str, ...] = ()
     schema: int = RUN_SCHEMA
 
     def to_json(self) -> dict[str, Any]:
@@ -62,4 +63,4 @@ def read_run(raw: Mapping[str, Any]) -> Run:
     plan["slices"] = tuple(plan.get("slices", ()))
     plan["confidence"] = float(plan.get("confidence", 0.95))
     plan["epsilons"] = tuple(float(value) for value in plan.get("epsilons", ()))
-    return Run(**{**raw, "training": TrainingPlan(**plan)})
+    return Run(**{**raw, "training": TrainingPlan(**plan), "personal": tuple(raw.get("personal", ()))})

@@ -86,7 +86,8 @@ def _sliced(run: Run) -> Mapping[str, str]:
 def _trained(run: Run) -> Mapping[str, str]:
     settings = {f"params.{name}": _text(value) for name, value in run.training.params.items()}
     context = {"function": run.training.function, "code": run.code, "model": run.model}
-    return settings | context | {"definitions": digest_of(run.definitions)}
+    personal = {"personal": ", ".join(run.personal)} if run.personal else {}
+    return settings | context | personal | {"definitions": digest_of(run.definitions)}
 
 
 def _validated(run: Run) -> Mapping[str, str]:

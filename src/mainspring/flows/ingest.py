@@ -12,7 +12,7 @@ import numpy as np
 
 from mainspring.kernel.records import LoggedRequest
 from mainspring.observe.ports import Observations, Position, ScoredBatch
-from mainspring.observe.profiles import Reference, TickProfile, profile
+from mainspring.observe.profiles import Reference, TickProfile, profile, without
 from mainspring.stats.columns import Columns, Floats, take
 
 _STRETCH = 500
@@ -75,7 +75,9 @@ def ingest(log: PredictionLog, observations: Observations, references: Reference
         if not found.records:
             return Ingested(requests=requests, rows=rows, damage=damage + len(found.damage), tallies=tallies)
         batch = _batch(found.records, found.position)
-        observations.add_scored(_profiled(batch, _columns(found.records), references, every))
+        columns = _columns(found.records)
+        hidden = frozenset(name for record in found.records for name in record.redacted)
+        observations.add_scored(_profiled(batch, columns, references, every, hidden))
         for record in found.records:
             _count(record, tallies)
         requests, rows, damage = requests + len(found.records), rows + len(batch.keys), damage + len(found.damage)
@@ -102,7 +104,7 @@ def _columns(records: Sequence[LoggedRequest]) -> Mapping[str, Columns]:
 
 
 def _profiled(
-    batch: ScoredBatch, columns: Mapping[str, Columns], references: References, every: int
+    batch: ScoredBatch, columns: Mapping[str, Columns], references: References, every: int, hidden: frozenset[str]
 ) -> ScoredBatch:  # fmt: skip
     ticks = np.asarray(batch.asked_at, np.int64) // every * every
     profiles: dict[tuple[str, int], TickProfile] = {}
@@ -115,7 +117,9 @@ def _profiled(
         for tick in np.unique(ticks).tolist():
             rows = (ticks == tick) & np.isfinite(scores)
             if rows.any():
-                profiles[digest, tick] = profile(reference, take(picked, rows), scores[rows])
+                profiles[digest, tick] = without(
+                    reference, profile(reference, take(picked, rows), scores[rows]), hidden
+                )
     return ScoredBatch(
         position=batch.position, keys=batch.keys, asked_at=batch.asked_at, scores=batch.scores,
         served_by=batch.served_by, profiles=profiles,

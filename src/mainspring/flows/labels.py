@@ -7,7 +7,7 @@ that is not 0 or 1, or a time before its question is refused by itself; the rest
 import csv
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -52,16 +52,20 @@ class Labelled:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabelPorts:
-    """find: the logged request of a prediction id. add: keeps labels durably."""
+    """find: the logged request of a prediction id. add: keeps labels durably.
+
+    key: what stands in the log for an ask key: a keyed hash where keys are personal, "" where the log has none.
+    """
 
     find: Callable[[str], LoggedRequest]
     add: Callable[[Sequence[Label]], object]
+    key: Callable[[str], str] = str
 
 
 def add_labels(rows: Iterable[Mapping[str, Any]], ports: LabelPorts, *, now: int) -> Labelled:
     """Keep every good label of `rows`: {prediction_id | key and asked_at, value, known_at (default: now)}."""
     kept, refused, waiting = 0, [], []
-    ports = LabelPorts(find=lru_cache(maxsize=_REQUESTS)(ports.find), add=ports.add)
+    ports = replace(ports, find=lru_cache(maxsize=_REQUESTS)(ports.find))
     for place, raw in enumerate(rows, start=1):
         try:
             waiting.append(_label(raw, ports, now))
@@ -123,7 +127,10 @@ def _question(raw: Mapping[str, Any], ports: LabelPorts) -> tuple[str, int]:
         return key, int(np.frombuffer(logged.asked_at, "<i8")[row])
     if raw.get("key") in (None, "") or raw.get("asked_at") in (None, ""):
         raise InvalidValue("a label names no question", fix="give prediction_id, or key and asked_at")
-    return _key(raw["key"]), _time(raw["asked_at"])
+    key = ports.key(_key(raw["key"]))
+    if not key:
+        raise InvalidValue("the log holds no keys", fix="give prediction_id; keys are personal data here")
+    return key, _time(raw["asked_at"])
 
 
 def _key(raw: object) -> str:

@@ -30,6 +30,7 @@ class Contract:
     inputs: columns in the order that the engine expects. output: the answer's tensor name.
     ask: {"from", "key", "at"} of the project. definitions: features as `data.views.to_json` writes them.
     limits: {"rows": largest request}. sample: {"columns": {name: values}, "scores": values} recorded at training.
+    redact: inputs whose values no log may hold, and `@key` if ask keys are personal.
     """
 
     model: str
@@ -39,11 +40,15 @@ class Contract:
     definitions: Mapping[str, Any]
     limits: Mapping[str, int]
     sample: Mapping[str, Any]
+    redact: Sequence[str] = ()
     schema: int = CONTRACT_SCHEMA
 
     def to_bytes(self) -> bytes:
         """Return canonical JSON; sample numbers travel as repr strings."""
-        return canonical_json(asdict(self))
+        document = asdict(self)
+        if not self.redact:  # so that models without personal data keep their digests
+            del document["redact"]
+        return canonical_json(document)
 
 
 def read_contract(data: bytes) -> Contract:
@@ -53,6 +58,7 @@ def read_contract(data: bytes) -> Contract:
         if raw["schema"] != CONTRACT_SCHEMA:
             raise Damaged(f"contract schema {raw['schema']} is not {CONTRACT_SCHEMA}", fix="upgrade mainspring")
         raw["inputs"] = tuple(Input(**item) for item in raw["inputs"])
+        raw["redact"] = tuple(str(name) for name in raw.get("redact", ()))
         return Contract(**raw)
     except (ValueError, KeyError, TypeError) as error:
         raise Damaged(f"contract.json cannot be read: {error}", fix="register the model again") from error

@@ -11,8 +11,8 @@ Number bins: below the widened training range, then between cut points, then abo
 import base64
 import json
 import zlib
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
 
@@ -141,6 +141,17 @@ def profile(reference: Reference, columns: Columns, scores: Array) -> TickProfil
     parts = [_count(column, table.get(column.name), rows) for column in reference.columns]
     counts = np.concatenate(parts) if parts else np.zeros(0, np.int64)
     return TickProfile(reference=reference.digest, rows=rows, counts=counts)
+
+
+def without(reference: Reference, found: TickProfile, hidden: Collection[str]) -> TickProfile:
+    """Return a profile that counts nothing in the `hidden` columns: their values were kept out of the log."""
+    slots = [reference.slots[column.name] for column in reference.columns if column.name in hidden]
+    if not slots:
+        return found
+    counts = found.counts.copy()
+    for slot in slots:
+        counts[slot] = 0
+    return replace(found, counts=counts)
 
 
 def add_up(reference: Reference, profiles: Iterable[TickProfile]) -> TickProfile:

@@ -1,23 +1,23 @@
 """The prediction log's near end: a bounded queue, a thread that packs, a thread a sink. It never blocks an answer.
 
 `put` drops and counts when the queue is full (rows or bytes) or closed. The packing thread applies the rules, makes
-frames (`frames`) and gives the same bytes to every sink (`log_sinks`); it lets other threads run after each frame, for
+frames (`log_packing`), gives every sink the same bytes (`log_sinks`) and lets other threads run after each frame, for
 it shares one interpreter with the server. The first sink is the disk: `flush`, `counts` and the bound are about it.
 """
 
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from mainspring.kernel.records import LoggedRequest
-from mainspring.kernel.times import HOUR
-from mainspring.serve.frames import MAX_REQUESTS, Unloggable, pack, runs
+from mainspring.kernel.records import Block, LoggedRequest
+from mainspring.serve.log_packing import MAX_REQUESTS, Unloggable, chunk_of, packed_runs
 from mainspring.serve.log_rules import LogRules
 from mainspring.serve.log_sinks import LOCAL, LogCounts, Sink, SinkReport, SinkRunner
 from mainspring.serve.ports import Chunk, LogWriter
 
+_DRAIN = 16 * MAX_REQUESTS
 _GATHER_S = 0.01  # wait a moment after the first record, so that a busy server packs many
 _NUMBER, _TEXT, _REQUEST = 8, 64, 1_200  # bytes that a number, a short text, a request take in memory, about
 
@@ -83,7 +83,8 @@ class PredictionLog:
 
     def put(self, record: LoggedRequest, /) -> bool:
         """Queue one record; False when it was dropped. May be called by any thread; the record is the log's now."""
-        rows, size = len(record.keys), _size_of(record)
+        rows = len(record.keys)
+        size = _size_of(record, rows)
         if self.rules.sample < 1 and not self.rules.takes(record.request_id):
             with self._lock:
                 self._lost.sampled_out_rows += rows
@@ -98,6 +99,7 @@ class PredictionLog:
             self._put += 1
             self._waiting.append((record, size))
         if self._idle:
+            self._idle = False
             self._wake.set()
         return True
 
@@ -130,9 +132,8 @@ class PredictionLog:
             self._hurry.wait(_GATHER_S)
             if is_hurried := self._hurry.is_set():
                 self._hurry.clear()
-            for _ in range(-(-len(self._waiting) // MAX_REQUESTS)):
-                self._pack_some()
-                time.sleep(0)  # lets the server have the interpreter between two frames
+            for _ in range(-(-len(self._waiting) // _DRAIN)):
+                self._drain()
             if is_hurried:
                 self._disk.hurry()
 
@@ -148,33 +149,33 @@ class PredictionLog:
             self._idle = False
         return bool(self._waiting) or not self._closing
 
-    def _pack_some(self) -> None:
-        taken = [self._waiting.popleft() for _ in range(min(MAX_REQUESTS, len(self._waiting)))]
-        rules = self.rules
-        place = 0
-        for run in runs([rules.applied(record) for record, _ in taken]):
-            self._offer(run, [size for _, size in taken[place : place + len(run)]])
-            place += len(run)
-
-    def _offer(self, run: Sequence[LoggedRequest], sizes: Sequence[int]) -> None:
-        """Give the frame of a run to every sink; a request that cannot be packed is dropped alone."""
-        rows = sum([len(record.keys) for record in run])
-        try:
-            frame = pack(run)
-        except Unloggable as error:
-            if len(run) > 1:
-                for record, size in zip(run, sizes, strict=True):
-                    self._offer([record], [size])
-            else:
-                self._refuse(run[0], sizes[0], str(error))
-            return
-        chunk = Chunk(
-            number=self._numbered, hour=run[0].logged_at // HOUR * HOUR, requests=len(run), rows=rows,
-            size=sum(sizes), frame=frame,
-        )  # fmt: skip
-        self._numbered += 1
+    def _drain(self) -> None:
+        """Pack some of what waits, and give the frames to every sink at once."""
+        chunks: list[Chunk] = []
+        for _ in range(_DRAIN // MAX_REQUESTS):
+            taken = [self._waiting.popleft() for _ in range(min(MAX_REQUESTS, len(self._waiting)))]
+            if not taken:
+                break
+            chunks += self._packed(*zip(*taken, strict=True))
+            time.sleep(0)  # lets the server have the interpreter between two frames
         for runner in (self._disk, *self._others):
-            runner.offer(chunk)
+            runner.offer(chunks)
+
+    def _packed(self, records: Sequence[LoggedRequest], sizes: Sequence[int]) -> Iterator[Chunk]:
+        """Yield the chunks of records; one that cannot be packed is dropped alone."""
+        rules = self.rules
+        if not rules.is_plain:
+            records = [rules.applied(record) for record in records]
+        for place, run, frame in packed_runs(records):
+            sized = sizes[place : place + len(run)]
+            if not isinstance(frame, Unloggable):
+                yield chunk_of(run, frame, number=self._numbered, size=sum(sized))
+                self._numbered += 1
+            elif len(run) > 1:
+                for record, size in zip(run, sized, strict=True):
+                    yield from self._packed([record], [size])
+            else:
+                self._refuse(run[0], sized[0], str(frame))
 
     def _refuse(self, record: LoggedRequest, size: int, why: str) -> None:
         with self._settling:
@@ -198,14 +199,12 @@ class PredictionLog:
         self._settling.notify_all()
 
 
-def _size_of(record: LoggedRequest) -> int:
+def _size_of(record: LoggedRequest, rows: int) -> int:
     """Return about how many bytes the record takes in memory. Texts are measured: a client may send long ones."""
-    rows = len(record.keys)
-    size = (
-        _REQUEST
-        + sum(map(len, record.keys))
-        + rows * (_NUMBER * (len(record.numbers) + len(record.scores) + 1) + _TEXT)
-    )
-    for texts in record.strings.values():
-        size += _TEXT * rows + sum(map(len, filter(None, texts)))
+    numbers = record.numbers
+    width = len(numbers.names if type(numbers) is Block else numbers) + len(record.scores) + 1
+    size = _REQUEST + sum(map(len, record.keys)) + rows * (_NUMBER * width + _TEXT)
+    if record.strings:
+        for texts in record.strings.values():
+            size += _TEXT * rows + sum(map(len, filter(None, texts)))
     return size

@@ -38,6 +38,11 @@ class LogRules:
         if self.key_secret and len(self.key_secret) < _MIN_SECRET:
             raise InvalidValue("the log's key secret is short", fix=f"use at least {_MIN_SECRET} random bytes")
 
+    @property
+    def is_plain(self) -> bool:
+        """Tell whether records are logged as they are."""
+        return self.sample >= 1 and not self.redact
+
     def takes(self, request_id: str) -> bool:
         """Tell whether the request of this id is logged."""
         return self.sample >= 1 or zlib.crc32(request_id.encode()) < self.sample * _SPAN
@@ -56,10 +61,6 @@ class LogRules:
 
     def applied(self, record: LoggedRequest) -> LoggedRequest:
         """Return the record as it may be written; the one that was given is not changed."""
-        if not self.redact:
-            if self.sample < 1:
-                record.sample = self.sample
-            return record
         hidden = [
             name for name in sorted(self.redact) if name == KEY or name in record.numbers or name in record.strings
         ]

@@ -52,6 +52,8 @@ class Cadence:
 
 
 LOCAL = Cadence()
+OBJECTS = Cadence(write_s=10.0, write_size=8 << 20, sync_s=0.0, patient=True, queue_size=64 << 20)
+EVENTS = Cadence(write_s=0.5, write_size=256 << 10, sync_s=0.0, patient=True, queue_size=32 << 20)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,18 +102,19 @@ class SinkRunner:
             counts=self.counts, failure=self.failure,
         )  # fmt: skip
 
-    def offer(self, chunk: Chunk) -> None:
-        """Queue a chunk, or drop and count it when the queue is full. Never waits for the writer."""
+    def offer(self, chunks: Sequence[Chunk]) -> None:
+        """Queue chunks; drop and count those for which the queue is full. Never waits for the writer."""
         with self._changed:
             bound = self._cadence.queue_size
-            if bound and self._size + len(chunk.frame) > bound:
-                self._lose([chunk])
-                return
             if not self._waiting:
                 self._since = time.monotonic()
-            self._waiting.append(chunk)
-            self._size += len(chunk.frame)
-            self._rows += chunk.rows
+            for chunk in chunks:
+                if bound and self._size + len(chunk.frame) > bound:
+                    self._lose([chunk])
+                    continue
+                self._waiting.append(chunk)
+                self._size += len(chunk.frame)
+                self._rows += chunk.rows
             self._changed.notify()
 
     def hurry(self) -> None:
@@ -177,6 +180,10 @@ class SinkRunner:
     def _write(self, batch: list[Chunk]) -> None:
         pause = self._cadence.first_pause_s
         while not self._attempt(lambda: self._sink.writer.write(batch)):
+            if self._is_refused and len(batch) > 1:  # by halves, so that only what is refused is lost
+                self._write(batch[: len(batch) // 2])
+                self._write(batch[len(batch) // 2 :])
+                return
             if not self._cadence.patient or self._is_refused or not self._paused(pause):
                 self._release(batch)
                 self._lose(batch)

@@ -1,6 +1,9 @@
 """Definitions survive JSON, and say what they read."""
 
+import pytest
+
 from mainspring.data.aggregates import read_aggregate
+from mainspring.data.personal import hidden_columns
 from mainspring.data.views import Ask, Definitions, RowView, Source, Target, WindowView, from_json, row_columns, to_json
 from mainspring.flows.materialise import online_views, stored_name
 from mainspring.kernel.times import DAY, HOUR
@@ -43,3 +46,18 @@ def test_a_changed_definition_is_stored_under_another_name() -> None:
     assert stored_name(DEFINED, "w") != stored_name(other, "w")
     assert stored_name(DEFINED, "s") == stored_name(other, "s")
     assert stored_name(DEFINED, "s").startswith("s@")
+
+
+@pytest.mark.parametrize(
+    ("personal", "hidden"),
+    [
+        ((), ()),
+        (("a",), ("own.a", "s.d")),  # a copy, and what is derived from the ask's own column
+        (("y",), ("s.d",)),
+        (("delay",), ("w.n",)),  # through the target's expression
+        (("by", "other"), ()),  # grouping does not show it
+        (("k",), ("@key",)),
+    ],
+)
+def test_what_shows_a_personal_column_is_hidden(personal: tuple[str, ...], hidden: tuple[str, ...]) -> None:
+    assert hidden_columns(DEFINED, personal, DEFINED.feature_names()) == hidden

@@ -1,5 +1,7 @@
 """Taking in the log: rows, tallies, profiles by tick; a crash counts nothing twice."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -10,8 +12,10 @@ from mainspring.adapters.memory.observations import Observations
 from mainspring.flows.ingest import Ingested, ingest
 from mainspring.kernel.records import LoggedRequest
 from mainspring.kernel.times import HOUR
+from mainspring.observe.drift.judgement import judge_drift
+from mainspring.observe.plans import DriftRule
 from mainspring.observe.ports import Position
-from mainspring.observe.profiles import profile
+from mainspring.observe.profiles import add_up, profile
 from mainspring.stats.columns import Columns, take
 
 OLD, NEW = "sha256:" + "a" * 64, "sha256:" + "b" * 64
@@ -159,3 +163,17 @@ def test_however_often_the_log_is_read_the_same_is_kept(sizes: list[int], cuts: 
     for digest in (OLD, NEW):
         kept = [{t: p.counts.tolist() for t, p in one.profiles(digest, ticks).items()} for one in (once, often)]
         assert kept[0] == kept[1]
+
+
+def test_a_redacted_column_is_not_taken_for_a_missing_one() -> None:
+    made, columns = some(700, START)
+    nulls = np.full(700, np.nan).astype("<f8").tobytes()
+    hidden = replace(made, numbers={**made.numbers, "visit.size": nulls}, redacted=["visit.size"])
+    observations = Observations()
+    taken(Log(hidden), observations)
+    window = add_up(reference(), observations.profiles(OLD, range(START, START + 4 * TICK, TICK)).values())
+    assert not window.counts[reference().slots["visit.size"]].any()
+    assert window.counts[reference().slots["visit.kind"]].sum() == len(columns["at"])
+    report = judge_drift(reference(), window, DriftRule())
+    assert "visit.size" not in [found.name for found in report.columns]
+    assert not [fault for fault in report.faults if fault.column == "visit.size"]

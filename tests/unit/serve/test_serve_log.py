@@ -17,8 +17,9 @@ from mainspring.kernel.errors import Conflict, NotFound
 from mainspring.kernel.ids import request_id
 from mainspring.kernel.records import LoggedRequest
 from mainspring.kernel.times import HOUR
-from mainspring.serve.frames import frames, pack, unpack
+from mainspring.serve.frames import frames
 from mainspring.serve.log import LogLimits, PredictionLog
+from mainspring.serve.log_packing import pack, unpack
 from mainspring.serve.ports import Chunk
 
 

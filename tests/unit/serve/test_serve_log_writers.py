@@ -15,7 +15,8 @@ from mainspring.adapters.files.logs_reader import START, SegmentReader
 from mainspring.kernel.errors import Conflict, Damaged, InvalidValue
 from mainspring.kernel.records import Block, LoggedRequest
 from mainspring.kernel.times import HOUR
-from mainspring.serve.frames import MAX_REQUESTS, Unloggable, frames, pack, runs, unpack
+from mainspring.serve.frames import MAGIC, frames, stream_frames
+from mainspring.serve.log_packing import MAX_REQUESTS, Unloggable, pack, packed_runs, unpack
 
 ONE, TWO = "sha256:" + "1" * 64, "sha256:" + "2" * 64
 
@@ -43,19 +44,47 @@ def requests(draw: st.DrawFn) -> LoggedRequest:
 @settings(max_examples=60, deadline=None)
 @given(records=st.lists(requests(), max_size=30))
 def test_every_request_comes_back_from_its_frame_as_it_was(records: list[LoggedRequest]) -> None:
-    cut = list(runs(records))
+    found = list(packed_runs(records))
+    cut = [run for _, run, _ in found]
     assert [one for run in cut for one in run] == records
-    data = b"".join(map(pack, cut))
-    back = [one for found in frames(data) for one in unpack(found.payload, "memory")]
+    assert [place for place, _, _ in found] == [sum(map(len, cut[:at])) for at in range(len(cut))]
+    data = b"".join(frame for _, _, frame in found if isinstance(frame, bytes))
+    back = [one for whole in frames(data) for one in unpack(whole.payload, "memory")]
     assert back == records
     assert all(run[0].logged_at // HOUR == one.logged_at // HOUR for run in cut for one in run)
 
 
 def test_requests_of_one_shape_share_frames_of_bounded_size() -> None:
     small = [record(number, rows=1) for number in range(3 * MAX_REQUESTS + 1)]
-    assert [len(run) for run in runs(small)] == [MAX_REQUESTS, MAX_REQUESTS, MAX_REQUESTS, 1]
+    assert [len(run) for _, run, _ in packed_runs(small)] == [MAX_REQUESTS, MAX_REQUESTS, MAX_REQUESTS, 1]
     large = [record(number, rows=5_000) for number in range(20)]
-    assert max(len(pack(run)) for run in runs(large)) < 2 << 20
+    assert max(len(pack(run)) for _, run, _ in packed_runs(large)) < 2 << 20
+
+
+def test_nothing_a_client_sends_passes_for_a_frame_when_the_frame_around_it_is_damaged() -> None:
+    forged = pack([record(666, rows=1)])
+    evil = forged + bytes(-len(forged) % 8)
+    rows = len(evil) // 8
+    made = replace(record(1, rows=rows), numbers={"x": evil}, strings={})
+    data = pack([made])
+    assert [unpack(found.payload, "memory") for found in frames(data)] == [[made]]
+    for broken in (data[:-1], data[1:], data[:20] + b"?" + data[21:]):
+        assert not list(frames(broken + data[:11]))
+
+
+def test_a_file_is_read_by_windows_as_it_is_read_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mainspring.serve.frames._WINDOW", 700)
+    records = [record(number, rows=number % 40 + 1) for number in range(60)]
+    data = bytearray(b"".join(pack([one]) for one in records))
+    for at in range(5_000, len(data), 9_000):
+        data[at] ^= 4
+    path = tmp_path / "x"
+    path.write_bytes(data + MAGIC + b"\xff\xff\xff\x0f")
+    whole = [(found.start, found.end, bytes(found.payload)) for found in frames(path.read_bytes())]
+    with path.open("rb") as stream:
+        windowed = [(found.start, found.end, bytes(found.payload)) for found in stream_frames(stream)]
+    assert windowed == whole
+    assert 40 < len(whole) < 60
 
 
 def test_a_text_that_is_no_unicode_is_refused_by_name() -> None:

@@ -18,7 +18,8 @@ from mainspring.kernel.failpoints import hit
 from mainspring.kernel.files import make_private
 from mainspring.kernel.records import LoggedRequest
 from mainspring.kernel.times import HOUR, from_us
-from mainspring.serve.frames import chunks_of, frames
+from mainspring.serve.frames import stream_frames
+from mainspring.serve.log_packing import chunks_of
 from mainspring.serve.ports import Chunk
 
 _WRITER = re.compile(r"[a-z0-9]{0,16}")
@@ -48,7 +49,7 @@ class SegmentWriter:
             raise InvalidValue(f"{writer[:40]!r} cannot name a log writer", fix="use up to 16 letters a-z and digits")
         self._root, self._writer = make_private(root), writer
         self._lock = FolderLock(root / (f"writer-{writer}.lock" if writer else "writer.lock"))
-        self._name, self._hour, self._durable = "", 0, durable
+        self._name, self._hour, self._end, self._durable = "", 0, 0, durable
         self._stream: IO[bytes] | None = None
         self.repaired_bytes = 0
 
@@ -64,6 +65,7 @@ class SegmentWriter:
                 stream = self._opened(hour)
                 hit("log.write")
                 _write_whole(stream, data)
+                self._end += len(data)
             except OSError:
                 self._abandon()
                 raise
@@ -104,7 +106,8 @@ class SegmentWriter:
         name = segment_name(hour, self._writer)
         if self._stream is None or name != self._name:
             self._leave()
-            self._stream, self._name, self._hour = self._repaired(self._root / name), name, hour
+            end = self._end if name == self._name else None
+            self._stream, self._name, self._hour = self._repaired(self._root / name, end), name, hour
         return self._stream
 
     def _leave(self) -> None:
@@ -117,19 +120,18 @@ class SegmentWriter:
         if stream is not None:
             stream.close()
 
-    def _repaired(self, path: Path) -> IO[bytes]:
-        """Open a segment for appending after its last whole frame."""
+    def _repaired(self, path: Path, end: int | None) -> IO[bytes]:
+        """Open a segment for appending after its last whole frame; `end` is where that is, if it is known."""
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o600)
         stream = os.fdopen(descriptor, "r+b", buffering=0)
         try:
-            data = stream.read() or b""
-            end = 0
-            for found in frames(data):
-                end = found.end
-            if end < len(data):
-                self.repaired_bytes += len(data) - end
+            size = stream.seek(0, os.SEEK_END)
+            if end is None or end > size:
+                end = max((found.end for found in stream_frames(stream)), default=0)
+            if end < size:
+                self.repaired_bytes += size - end
                 stream.truncate(end)
-            stream.seek(end)
+            self._end = stream.seek(end)
         except BaseException:
             stream.close()
             raise

@@ -4,6 +4,7 @@ Reading beside writers is safe: an unfinished frame at the end of a writer's new
 Damage is passed over to the next whole frame and reported, never silently.
 """
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +14,8 @@ from mainspring.kernel.errors import NotFound
 from mainspring.kernel.ids import hour_of, split_prediction_id
 from mainspring.kernel.records import LoggedRequest
 from mainspring.kernel.times import HOUR
-from mainspring.serve.frames import frames, unpack
+from mainspring.serve.frames import stream_frames
+from mainspring.serve.log_packing import unpack
 
 Position = tuple[str, int]  # (segment name, byte offset), or (`_Marks.text`, 0) in a log of several writers
 START: Position = ("", 0)
@@ -72,8 +74,9 @@ class SegmentReader:
 
     def records(self, name: str) -> list[LoggedRequest]:
         """Return every whole record of a segment."""
-        data = (self._root / name).read_bytes()
-        return [record for found in frames(data) for record in unpack(found.payload, f"segment {name}")]
+        where = f"segment {name}"
+        with (self._root / name).open("rb") as stream:
+            return [record for found in stream_frames(stream) for record in unpack(found.payload, where)]
 
     def read(self, after: Position = START, limit: int = 0) -> LogRead:
         """Return what was appended after a position, hour by hour.
@@ -99,11 +102,11 @@ class SegmentReader:
         request, _ = split_prediction_id(prediction_id)
         hour, wanted = hour_of(prediction_id), request.encode("ascii")
         for name in self._of_hours(hour, hour + HOUR):
-            for found in frames((self._root / name).read_bytes()):
-                if wanted in bytes(found.payload):
-                    for record in unpack(found.payload, f"segment {name}"):
-                        if record.request_id == request:
-                            return record
+            with (self._root / name).open("rb") as stream:
+                payloads = (bytes(found.payload) for found in stream_frames(stream))
+                near = (record for data in payloads if wanted in data for record in unpack(data, f"segment {name}"))
+                if (record := next((one for one in near if one.request_id == request), None)) is not None:
+                    return record
         raise NotFound(
             f"prediction {prediction_id} is not in the log",
             fix="it may have been dropped, sampled out, compacted or erased",
@@ -120,23 +123,22 @@ class SegmentReader:
 
     def _read(self, name: str, start: int, into: _Found, marks: "_Marks", finished: bool) -> bool:
         """Read on in a segment and move its mark; False when the limit was reached."""
+        at = start
         with (self._root / name).open("rb") as stream:
-            stream.seek(start)
-            data = stream.read()
-        at = 0
-        for found in frames(data):
-            records = unpack(found.payload, f"segment {name}")
-            if into.is_full_with(len(records)):
-                marks.move(name, start + at, at)
-                return False
-            if found.start > at:
-                into.damage.append(Damage(segment=name, offset=start + at, size=found.start - at))
-            into.records.extend(records)
-            at = found.end
-        if at < len(data) and finished:
-            into.damage.append(Damage(segment=name, offset=start + at, size=len(data) - at))
-            at = len(data)
-        marks.move(name, start + at, at)
+            for found in stream_frames(stream, start):
+                records = unpack(found.payload, f"segment {name}")
+                if into.is_full_with(len(records)):
+                    marks.move(name, at, at - start)
+                    return False
+                if found.start > at:
+                    into.damage.append(Damage(segment=name, offset=at, size=found.start - at))
+                into.records.extend(records)
+                at = found.end
+            size = stream.seek(0, os.SEEK_END)
+        if at < size and finished:
+            into.damage.append(Damage(segment=name, offset=at, size=size - at))
+            at = size
+        marks.move(name, at, at - start)
         return True
 
 

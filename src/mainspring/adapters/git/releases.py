@@ -56,6 +56,14 @@ class ReleaseFiles:
             self._last = (environment, commit, None if text is None else self._release(text))
         return self._last[2], commit
 
+    def beside(self, environment: str, name: str) -> bytes | None:
+        """Return the committed content of another file beside the release file; None where there is none."""
+        commit = self.head(environment)
+        if not commit:
+            return None
+        path = self._path(environment).removesuffix("release.yaml") + name
+        return next(self._contents([f"{commit}:{path}"]))[1]
+
     def write(
         self, environment: str, release: Release, *, expected: str, message: str, trailers: Mapping[str, str]
     ) -> str:

@@ -40,6 +40,10 @@ _MAX_TOKEN = 4_096
     help=f"File with the scrape token; or put it in {_TOKEN_VARIABLE}.",
 )  # fmt: skip
 @click.option("--grpc-port", default=None, type=int, help="Also answer over gRPC on --host (extra grpc); 0: any.")
+@click.option(
+    "--log-sink", "log_sinks", multiple=True, metavar="URL",
+    help="Send the prediction log there too: s3://, gs://, az://, file:/// or http(s):// (CloudEvents). Repeatable.",
+)  # fmt: skip
 @click.option("--drain", default=1.0, show_default=True, metavar="SECONDS", help="Answer on for so long after SIGTERM.")
 @click.option(
     "--workers", type=click.IntRange(1, 64), default=1, show_default=True,
@@ -58,7 +62,7 @@ def serve(*, environment: str, clock: str, as_json: bool, **given: Any) -> None:
     """
     from mainspring.app.serving import ServerRoom
 
-    room = ServerRoom(root=here().resolve(), environment=environment)
+    room = ServerRoom(root=here().resolve(), environment=environment, log_sinks=given["log_sinks"])
     if given["workers"] > 1:
         _supervise(room, clock, as_json, given)
     else:
@@ -106,6 +110,7 @@ def _supervise(room: "ServerRoom", clock: str, as_json: bool, given: dict[str, A
             sys.executable, "-m", "mainspring", "-C", str(room.root), "serve", "--env", room.environment,
             "--host", given["host"], "--port", str(given["port"]), "--drain", str(given["drain"]), "--json",
             "--worker", f"{number}/{count}", "--listener", str(listener),
+            *(word for url in room.log_sinks for word in ("--log-sink", url)),
         ]  # fmt: skip
 
     def ready(at: "Addresses") -> None:

@@ -4,10 +4,11 @@ Four files leave the step and no Python object: the ONNX graph, its contract, th
 compares with, and the probe, the original estimator's answers that validate-model holds the graph to.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mainspring.data import views
+from mainspring.data.personal import hidden_columns
 from mainspring.develop.ports import Trained, TrainingJob
 from mainspring.develop.runs import Run
 from mainspring.flows.steps.ports import Made, StepPorts
@@ -32,23 +33,25 @@ def train_model(run: Run, files: Mapping[str, str], ports: StepPorts) -> Made:
             params=plan.params,
         )
     )  # fmt: skip
+    hidden = hidden_columns(views.from_json(run.definitions), run.personal, [item.name for item in trained.inputs])
     outputs = {
         "model": ports.store.put(trained.model),
-        "contract": ports.store.put(_contract(run, trained).to_bytes()),
-        "profile": ports.store.put(_profile(training, trained, ports)),
+        "contract": ports.store.put(_contract(run, trained, hidden).to_bytes()),
+        "profile": ports.store.put(_profile(training, trained, hidden, ports)),
         "probe": write_table({**trained.probe, PROBE_SCORE: trained.probe_scores}, ports),
     }
     metrics = {"fit_seconds": round(trained.fit_seconds, 6), "inputs": float(len(trained.inputs))}
     return Made(outputs=outputs, metrics=metrics | {"model_bytes": float(len(trained.model))})
 
 
-def _contract(run: Run, trained: Trained) -> Contract:
+def _contract(run: Run, trained: Trained, hidden: Sequence[str]) -> Contract:
     document = views.to_json(views.from_json(run.definitions))
     ask = document["ask"]
     return Contract(
         model=run.model, inputs=trained.inputs, output=trained.output,
         ask={"from": ask["source"], "key": ask["key"], "at": ask["at"]},
         definitions=document, limits={"rows": MAX_ROWS}, sample=_sample(trained),
+        redact=hidden,
     )  # fmt: skip
 
 
@@ -62,7 +65,9 @@ def _plain(values: Array) -> list[Any]:
     return [None if value != value else value for value in values.tolist()]
 
 
-def _profile(training: Part, trained: Trained, ports: StepPorts) -> bytes:
+def _profile(training: Part, trained: Trained, hidden: Sequence[str], ports: StepPorts) -> bytes:
+    """Return the reference profile; what no log may hold cannot be watched, and its values have no place in a file."""
     columns = {item.name: training.columns[item.name] for item in trained.inputs}
     scores = ports.scorer(trained.model, trained.inputs)(columns)
-    return reference_profile(columns, training.asked_at, scores).to_bytes()
+    watched = {name: values for name, values in columns.items() if name not in hidden}
+    return reference_profile(watched, training.asked_at, scores).to_bytes()

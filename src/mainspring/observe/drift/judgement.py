@@ -89,6 +89,8 @@ def judge_drift(reference: Reference, window: TickProfile, rule: DriftRule) -> D
     judged: list[ColumnDrift] = []
     for column in reference.columns:
         counts = window.counts[reference.slots[column.name]]
+        if not counts.any():  # its values are kept out of the log: nothing can be said
+            continue
         found = _faults(column, counts)
         faults.extend(found)
         if not found:
