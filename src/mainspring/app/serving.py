@@ -21,6 +21,7 @@ from mainspring.serve.log import PredictionLog
 from mainspring.serve.plane import Plane
 from mainspring.serve.ports import Assemble, Challenger, Labels, LoadedModel, Routing, Served, rollout_id_of
 from mainspring.serve.reconciler import Reconciler
+from mainspring.serve.witness import Witness
 from mainspring.stats.columns import Columns
 
 if TYPE_CHECKING:
@@ -148,6 +149,15 @@ def key_parts(room: ServerRoom) -> tuple["TokenFile", Clock]:
     from mainspring.adapters.files.tokens import TokenFile
 
     return TokenFile(room.state), SystemClock()
+
+
+def tracing(endpoint: str) -> Witness:
+    """Return a witness that sends spans to an OTLP/HTTP endpoint."""
+    from mainspring.adapters.otel.tracing import Tracing
+
+    if not endpoint.startswith(("http://", "https://")):
+        raise InvalidValue(f"{endpoint[:80]!r} is not an address", fix="for example http://127.0.0.1:4318/v1/traces")
+    return Tracing(endpoint)
 
 
 def _clock(room: ServerRoom, replay: bool) -> Clock:

@@ -15,7 +15,7 @@ from tests.unit.serve.serving_kit import MODEL, Parts, RealClock, body
 from mainspring.adapters.otel.tracing import Tracing
 from mainspring.entry.inference.access import Gate, KeyRing, NoTokens
 from mainspring.entry.inference.access_log import AccessLog, trace_id_of
-from mainspring.entry.inference.desk import Desk, target_of
+from mainspring.entry.inference.desk import Desk, DeskRules, target_of
 from mainspring.entry.inference.routes import PUBLIC, RouteTable
 from mainspring.serve.errors import RequestRefused
 from mainspring.serve.fleet import Fleet, Member
@@ -43,7 +43,7 @@ def ask(witness: Witness, data: bytes) -> None:
     parts, log = Parts(), PredictionLog(Nowhere())
     parts.serve()
     fleet = Fleet((Member(label="", plane=parts.plane, log=log, reconciler=parts.reconciler),))
-    desk = Desk(fleet, Gate(KeyRing(NoTokens(), RealClock())), witnesses=[witness])
+    desk = Desk(fleet, Gate(KeyRing(NoTokens(), RealClock())), DeskRules(witnesses=(witness,)))
     target = target_of(*RouteTable(PUBLIC).find("POST", f"/v2/models/{MODEL}/infer".encode()))
     entry = desk.let_in(target, HEADERS, time.monotonic())
     try:

@@ -3,7 +3,7 @@
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from mainspring.app.serving import ServerRoom
     from mainspring.entry.inference.binding import Addresses, Listening
     from mainspring.entry.inference.loops import Stop
+    from mainspring.serve.witness import Witness
 
 _TOKEN_VARIABLE = "MAINSPRING_METRICS_TOKEN"  # noqa: S105 - the variable's name
 _MAX_TOKEN = 4_096
@@ -45,6 +46,11 @@ _MAX_TOKEN = 4_096
     help="Send the prediction log there too: s3://, gs://, az://, file:/// or http(s):// (CloudEvents). Repeatable.",
 )  # fmt: skip
 @click.option("--drain", default=1.0, show_default=True, metavar="SECONDS", help="Answer on for so long after SIGTERM.")
+@click.option(
+    "--access-log", default=None, metavar="FILE",
+    help="Append a line of JSON for each prediction; - for standard error.",
+)  # fmt: skip
+@click.option("--traces", default=None, metavar="URL", help="Send spans there over OTLP/HTTP (extra otel).")
 @click.option(
     "--workers", type=click.IntRange(1, 64), default=1, show_default=True,
     help="Processes behind the public port; one alone on Windows and in a replay.",
@@ -88,7 +94,7 @@ def _serve(room: "ServerRoom", clock: str, as_json: bool, given: dict[str, Any])
         _end_with_parent(stop)
     run(
         parts.fleet, KeyRing(parts.tokens, parts.clock), ready=ready, stop=stop, listening=_listening(given),
-        rules=DeskRules(share=int(count or 1)),
+        rules=DeskRules(share=int(count or 1), witnesses=_witnesses(given)),
     )  # fmt: skip
 
 
@@ -109,7 +115,7 @@ def _supervise(room: "ServerRoom", clock: str, as_json: bool, given: dict[str, A
         return [
             sys.executable, "-m", "mainspring", "-C", str(room.root), "serve", "--env", room.environment,
             "--host", given["host"], "--port", str(given["port"]), "--drain", str(given["drain"]), "--json",
-            "--worker", f"{number}/{count}", "--listener", str(listener),
+            "--worker", f"{number}/{count}", "--listener", str(listener), *_told(given),
             *(word for url in room.log_sinks for word in ("--log-sink", url)),
         ]  # fmt: skip
 
@@ -117,6 +123,39 @@ def _supervise(room: "ServerRoom", clock: str, as_json: bool, given: dict[str, A
         _tell(room, at, as_json)
 
     supervise(count, command, KeyRing(tokens, time), listening=_listening(given), ready=ready)
+
+
+def _witnesses(given: dict[str, Any]) -> "tuple[Witness, ...]":
+    from mainspring.app.serving import tracing
+    from mainspring.entry.inference.access_log import AccessLog
+
+    found: list[Witness] = []
+    if given["access_log"] is not None:
+        found.append(AccessLog(_appended(given["access_log"])))
+    if given["traces"] is not None:
+        found.append(tracing(given["traces"]))
+    return tuple(found)
+
+
+def _appended(name: str) -> BinaryIO:
+    from mainspring.kernel.errors import InvalidValue
+
+    if name == "-":
+        return sys.stderr.buffer
+    try:
+        return open(name, "ab")
+    except OSError as error:
+        raise InvalidValue(f"the access log cannot be written: {error.strerror}", fix="name another file") from error
+
+
+def _told(given: dict[str, Any]) -> list[str]:
+    """Return the options by which a worker tells of its predictions too."""
+    return [
+        word
+        for option, name in (("--access-log", "access_log"), ("--traces", "traces"))
+        if given[name] is not None
+        for word in (option, given[name])
+    ]
 
 
 def _end_with_parent(stop: "Stop") -> None:

@@ -7,7 +7,7 @@ codec, plane, codec. What is refused before the body is read costs no memory.
 import logging
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import msgspec
@@ -55,25 +55,27 @@ class Entry(msgspec.Struct):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeskRules:
-    """Limits of predictions. default: for keys without an allowance of their own. share: processes on one port."""
+    """Limits of predictions, and who is told of them.
+
+    default: for keys without an allowance of their own. share: processes on one port. witnesses: are told of every
+    prediction, answered or refused.
+    """
 
     concurrency: ConcurrencyRules = field(default_factory=ConcurrencyRules)
     default: Allowance = NO_LIMIT
     share: int = 1
+    witnesses: tuple[Witness, ...] = ()
 
 
 class Desk:
     """Lets predictions in and has them answered.
 
-    refused: requests without an answer, by code. leaving: set when the process was asked to stop. witnesses: are told
-    of every prediction, answered or refused.
+    refused: requests without an answer, by code. leaving: set when the process was asked to stop.
     """
 
-    def __init__(
-        self, fleet: Fleet, gate: Gate, rules: DeskRules | None = None, witnesses: Sequence[Witness] = ()
-    ) -> None:  # fmt: skip
-        self.witnesses = tuple(witnesses)
+    def __init__(self, fleet: Fleet, gate: Gate, rules: DeskRules | None = None) -> None:
         self.fleet, self.gate, self._rules = fleet, gate, rules or DeskRules()
+        self.witnesses = self._rules.witnesses
         self.allowances = Allowances(self._rules.default, share=self._rules.share)
         self._all_limited = self.allowances.limits(None)
         self.limits: dict[str, ConcurrencyLimit] = {}

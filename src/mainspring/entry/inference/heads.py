@@ -80,7 +80,7 @@ def _kind(media: bytes, codec: Codec, *, binary: bool) -> str:
         return text
     raise WrongMedia(
         f"content type {shown(media.decode('latin-1'))}",
-        fix="send application/json (UTF-8), or application/octet-stream with Inference-Header-Content-Length",
+        fix="send application/json in UTF-8 (curl --json @FILE), or what the protocol names: see docs/serving.md",
     )
 
 

@@ -77,6 +77,8 @@ def run(
         finally:
             for member in fleet.members:
                 member.log.close()
+            for witness in rules.witnesses if rules else ():
+                witness.close()
 
 
 class _Server:
