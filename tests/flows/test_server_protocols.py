@@ -127,7 +127,7 @@ def test_labels_are_taken_one_by_one_and_a_bad_one_fails_alone(tmp_path: Path) -
         assert found.ask("POST", "/v1/feedback", b"{", {"Content-Type": JSON})[0] == 400
         assert found.ask("POST", "/v1/models/nope:feedback", one, {"Content-Type": JSON})[0] == 404
     posted = [label["prediction_id"] for _, labels in inbox.batches() for label in labels]
-    assert posted == [first, second, first]
+    assert sorted(posted) == sorted([first, second, first])  # the clock stands still, so their order is open
 
 
 def test_a_server_without_an_inbox_says_so(server: RunningServer) -> None:
