@@ -20,7 +20,7 @@ from mainspring.serve.errors import UnknownRoute, WrongMethod
 from mainspring.serve.log import PredictionLog
 
 TABLES = {"public": PUBLIC, "admin": ADMIN, "metrics": METRICS}
-OPEN = {"live", "ready", "started", "up"}
+OPEN = {"live", "ready", "started", "up", "docs", "page"}
 
 
 class Nowhere:

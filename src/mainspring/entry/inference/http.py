@@ -8,6 +8,7 @@ import time
 from typing import Any
 
 import mainspring
+from mainspring.entry.inference import openapi
 from mainspring.entry.inference.bodies import (
     CLOSE,
     JSON_TYPE,
@@ -39,6 +40,8 @@ class PublicApp:
             "v1_models": self._v1_models,
             "up": self._up,
             "version": self._version,
+            "docs": self._docs,
+            "page": self._page,
             **dict.fromkeys(HANDLED, self._predict),
             **{f"feedback.{name}": self._feedback for name in FORMS},
         }
@@ -97,6 +100,12 @@ class PublicApp:
 
     async def _version(self, call: Call) -> None:
         await send_bytes(call.send, 200, mainspring.__version__.encode(), [(b"content-type", b"text/plain")])
+
+    async def _docs(self, call: Call) -> None:
+        await send_bytes(call.send, 200, openapi.encoded(PUBLIC), [JSON_TYPE])
+
+    async def _page(self, call: Call) -> None:
+        await send_bytes(call.send, 200, openapi.page(PUBLIC), [(b"content-type", b"text/html; charset=utf-8")])
 
     def _models(self) -> list[str]:
         return [member.model for member in self._fleet.members if member.model]

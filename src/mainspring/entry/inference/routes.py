@@ -14,11 +14,11 @@ from mainspring.security.tokens import Role
 from mainspring.serve.errors import UnknownRoute, WrongMethod
 
 Policy = Literal["open"] | Role
-_SEGMENTS: Mapping[str, str] = {
+SEGMENTS: Mapping[str, str] = {
     "model": "[a-z0-9_-]{1,63}", "version": "[1-9][0-9]{0,8}",
     "namespace": "[a-z0-9.-]{1,63}", "deployment": "[a-z0-9.-]{1,63}",
 }  # fmt: skip
-_PLACE = re.compile(r"\{([a-z]+)\}")
+PLACE = re.compile(r"\{([a-z]+)\}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +66,8 @@ PUBLIC = (
     Route("GET", "/ping", "open", "up"),
     Route("GET", "/health", "open", "up"),
     Route("GET", "/version", "metadata", "version"),
+    Route("GET", "/docs", "open", "docs"),
+    Route("GET", "/docs/page", "open", "page"),
 )
 
 ADMIN = (
@@ -87,7 +89,7 @@ class RouteTable:
         self._fixed: dict[bytes, dict[str, Route]] = {}
         self._shaped: dict[re.Pattern[bytes], dict[str, Route]] = {}
         for route in self.routes:
-            if _PLACE.search(route.pattern):
+            if PLACE.search(route.pattern):
                 methods = self._shaped.setdefault(_compiled(route.pattern), {})
             else:
                 methods = self._fixed.setdefault(route.pattern.encode("ascii"), {})
@@ -118,8 +120,8 @@ class RouteTable:
 
 def _compiled(pattern: str) -> re.Pattern[bytes]:
     parts, at = [], 0
-    for place in _PLACE.finditer(pattern):
-        parts += [re.escape(pattern[at : place.start()]), f"(?P<{place[1]}>{_SEGMENTS[place[1]]})"]
+    for place in PLACE.finditer(pattern):
+        parts += [re.escape(pattern[at : place.start()]), f"(?P<{place[1]}>{SEGMENTS[place[1]]})"]
         at = place.end()
     parts.append(re.escape(pattern[at:]))
     return re.compile("".join(parts).encode("ascii"))

@@ -17,16 +17,20 @@ _MEMBERS = frozenset(("instances", "inputs", "parameters", "signature_name"))
 _encoder = msgspec.json.Encoder()
 
 
-class _Ids(msgspec.Struct):
+class Ids(msgspec.Struct):
+    """What labels and lineage need, one a row."""
+
     prediction_ids: list[str]
     versions: list[int]
 
 
-class _Response(msgspec.Struct):
+class Predictions(msgspec.Struct):
+    """Scores, one a row; clients read `predictions` alone."""
+
     predictions: list[float]
     model_name: str
     model_version: str
-    parameters: _Ids
+    parameters: Ids
 
 
 def decode(body: bytes, takes: Takes, wire: Wire) -> Question:
@@ -55,7 +59,7 @@ def beside(parameters: object) -> Beside:
 
 def encode(question: Question, answer: Answer) -> Encoded:
     """Return `{"predictions": [...]}` with our ids beside; the question's form does not matter."""
-    return Encoded(_encoder.encode(_Response(answer.scores.tolist(), *_named(answer))))
+    return Encoded(_encoder.encode(Predictions(answer.scores.tolist(), *_named(answer))))
 
 
 def encode_explanation(answer: Answer, found: Explanation) -> Encoded:
@@ -71,9 +75,9 @@ def encode_explanation(answer: Answer, found: Explanation) -> Encoded:
     }))  # fmt: skip
 
 
-def _named(answer: Answer) -> tuple[str, str, _Ids]:
+def _named(answer: Answer) -> tuple[str, str, Ids]:
     ids = [f"{answer.request_id}.{row}" for row in range(len(answer.versions))]
-    return answer.model, str(answer.versions[0]), _Ids(ids, answer.versions)
+    return answer.model, str(answer.versions[0]), Ids(ids, answer.versions)
 
 
 V1 = Codec("v1", decode, encode)

@@ -15,24 +15,30 @@ from mainspring.stats.columns import Array
 _encoder = msgspec.json.Encoder()
 
 
-class _Output(msgspec.Struct):
+class ResponseOutput(msgspec.Struct):
+    """The output: data, or in parameters the size of its binary form."""
+
     name: str
     datatype: str
     shape: list[int]
-    data: list[float] | list[str] | msgspec.UnsetType = msgspec.UNSET
+    data: list[float | str] | msgspec.UnsetType = msgspec.UNSET
     parameters: dict[str, int] | msgspec.UnsetType = msgspec.UNSET
 
 
-class _Parameters(msgspec.Struct):
+class ResponseParameters(msgspec.Struct):
+    """What labels and lineage need, one a row."""
+
     prediction_ids: list[str]
     versions: list[int]
 
 
-class _Response(msgspec.Struct):
+class Response(msgspec.Struct):
+    """A V2 infer answer."""
+
     model_name: str
     model_version: str
-    parameters: _Parameters
-    outputs: list[_Output]
+    parameters: ResponseParameters
+    outputs: list[ResponseOutput]
     id: str | msgspec.UnsetType = msgspec.UNSET
 
 
@@ -44,9 +50,9 @@ def encode(question: Question, answer: Answer) -> Encoded:
     """
     versions, name = answer.versions, answer.request_id
     rows = len(versions)
-    output = _Output(answer.output, "FP64", [rows])
-    document = _Response(
-        answer.model, str(versions[0]), _Parameters([f"{name}.{row}" for row in range(rows)], versions), [output]
+    output = ResponseOutput(answer.output, "FP64", [rows])
+    document = Response(
+        answer.model, str(versions[0]), ResponseParameters([f"{name}.{row}" for row in range(rows)], versions), [output]
     )
     if question.id:
         document.id = question.id
