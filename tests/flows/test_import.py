@@ -32,6 +32,11 @@ from mainspring.flows.adopt import Adopted
 from mainspring.kernel.contract import Contract, read_contract
 from mainspring.kernel.errors import InvalidValue, NotFound
 from mainspring.security.artifacts import ArtifactRefused
+from mainspring.serve.batching import alone
+from mainspring.serve.errors import BadInput, RowsRefused
+from mainspring.serve.ports import LoadedModel
+from mainspring.serve.scoring import Features, champions, heard
+from mainspring.serve.versions import checked
 
 RANDOM = np.random.default_rng(3)
 NUMBERS = RANDOM.normal(size=(300, 4))
@@ -334,3 +339,18 @@ def _logged(uri: str, folder: Path, data: bytes, flavours: list[dict[str, Any]],
         (place / "MLmodel").write_text(json.dumps({"flavors": flavors, "signature": {"inputs": columns}}))
         client.create_model_version("other", place.as_uri())
     client.set_registered_model_alias("other", "good", "1")
+
+
+def test_a_fraction_for_a_whole_number_input_is_the_clients_mistake(project: Path) -> None:
+    estimator = LogisticRegression().fit(np.round(NUMBERS * 3), TARGET)
+    data = _onnx(estimator, [("X", Int64TensorType([None, 4]))], zipmap=False)
+    _, contract, scorer = _adopt(project, data)
+    version = checked(1, "sha256:" + "0" * 64, LoadedModel(contract=contract, engine=scorer))
+    block = version.layout.packed(_columns(contract, np.array([[1.0, 2.0, 3.0, 4.5]])), 1)
+    outcome = alone(version, block)
+    assert isinstance(outcome, RowsRefused)
+    assert outcome.told.status == 400
+    assert outcome.told.code == "request.input"
+    with pytest.raises(BadInput, match="whole numbers"):
+        champions(Features(block, None), outcome)
+    assert heard(outcome, 1_000).failure == "error"

@@ -205,3 +205,13 @@ class ModelGone(ModelRefused):
     """The process that a model runs in ended; a challenger without one is not asked again."""
 
     code = "model.gone"
+
+
+class RowsRefused(ModelRefused):
+    """A model says that these rows are not for it; the champion's client is told so, and no other request fails."""
+
+    code = "model.rows"
+
+    def __init__(self, told: RequestRefused) -> None:
+        super().__init__(told.what, fix=told.fix)
+        self.told = told

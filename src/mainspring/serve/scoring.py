@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from mainspring.kernel.records import LoggedRequest
 from mainspring.serve.batching import Outcome, alone
 from mainspring.serve.blocks import Block, little
-from mainspring.serve.errors import ModelFailed, ModelGone, ModelRefused
+from mainspring.serve.errors import ModelFailed, ModelGone, ModelRefused, RowsRefused
 from mainspring.serve.questions import Question
 from mainspring.serve.versions import Serving, Version
 from mainspring.stats.columns import Columns, Floats
@@ -61,7 +61,9 @@ class Scored(msgspec.Struct):
 
 
 def champions(features: Features, outcome: Outcome) -> Scored:
-    """Return the champion's answer; raise `ModelFailed` where it has none that is finite."""
+    """Return the champion's answer; raise `ModelFailed` where it has none that is finite, or what it says of rows."""
+    if isinstance(outcome, RowsRefused):
+        raise outcome.told
     if isinstance(outcome, ModelRefused):
         raise ModelFailed("the model failed", fix="see the server's log") from outcome
     scores, took = outcome

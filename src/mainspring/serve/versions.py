@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from mainspring.kernel.contract import Contract, Kind
 from mainspring.kernel.errors import InvalidValue
 from mainspring.serve.blocks import Block, Layout, View
-from mainspring.serve.errors import BadInput, ModelGone, ModelRefused, RequestRefused
+from mainspring.serve.errors import BadInput, ModelGone, ModelRefused, RequestRefused, RowsRefused
 from mainspring.serve.pace import Pace, measured
 from mainspring.serve.ports import Engine, LoadedModel, PackedEngine, Routing
 from mainspring.serve.questions import Takes
@@ -39,14 +39,16 @@ class Version:
         """Return n scores, NaN where the engine says so; raise `ModelRefused` for whatever else goes wrong in it.
 
         An engine is foreign code with exceptions of its own; none may take an answer of another version with it. What
-        it says of the rows themselves (`InvalidValue`, or a `RequestRefused`) is the client's to hear.
+        it says of the rows themselves (`InvalidValue`, or a `RequestRefused`) is the client's to hear (`RowsRefused`).
         """
         rows = len(block.numbers)
         try:
             scores = self.packed(block)
         except InvalidValue as error:
-            raise BadInput(error.what[:200], fix=error.fix) from error
-        except (RequestRefused, ModelGone):
+            raise RowsRefused(BadInput(error.what[:200], fix=error.fix)) from error
+        except RequestRefused as error:
+            raise RowsRefused(error) from error
+        except ModelGone:
             raise
         except Exception as error:
             reason = f"{type(error).__name__}: {error}"[:200]

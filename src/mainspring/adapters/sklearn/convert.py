@@ -16,15 +16,18 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+import onnxruntime as ort
 import pandas as pd
 from onnx import ModelProto, TensorProto, helper
 from skl2onnx import convert_sklearn
 from skl2onnx.common import tree_ensemble
 from skl2onnx.common._container import ModelComponentContainer
-from skl2onnx.common.data_types import FloatTensorType, StringTensorType
+from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType, StringTensorType
 from sklearn.compose import ColumnTransformer
+from sklearn.linear_model import LogisticRegression, SGDClassifier
 from sklearn.pipeline import Pipeline
 
+from mainspring.adapters.sklearn.boosted import convertible
 from mainspring.develop.errors import NotConvertible
 from mainspring.kernel.contract import Input
 
@@ -36,14 +39,11 @@ _FIX = "use estimators that convert: docs/guides/training.md names those that we
 
 def convert(estimator: object, inputs: Sequence[Input]) -> tuple[bytes, tuple[Input, ...]]:
     """Return the graph's bytes and the inputs that it uses, in order. Raises `NotConvertible`."""
-    kinds = [
-        (item.name, FloatTensorType([None, 1]) if item.kind == "number" else StringTensorType([None, 1]))
-        for item in inputs
-    ]
     try:
-        with _mended():
-            whole = _joining(estimator, inputs)
-            model = convert_sklearn(whole, GRAPH, kinds, options={"zipmap": False}, target_opset=OPSETS)
+        with _mended(), convertible(estimator):
+            model = _converted(_joining(estimator, inputs), inputs, is_linear(estimator))
+    except NotConvertible:
+        raise
     except Exception as error:
         name = type(estimator).__name__
         raise NotConvertible(f"{name} does not convert to ONNX: {type(error).__name__}: {error}", fix=_FIX) from error
@@ -51,6 +51,34 @@ def convert(estimator: object, inputs: Sequence[Input]) -> tuple[bytes, tuple[In
         raise NotConvertible(f"{type(estimator).__name__} has no two-class probabilities in ONNX", fix=_FIX)
     used = _tidy(model, inputs)
     return model.SerializeToString(deterministic=True), used
+
+
+def is_linear(estimator: Any) -> bool:  # noqa: ANN401 - any estimator
+    """Tell whether an estimator ends in a linear model: those are converted in float64, as they were fitted."""
+    last = estimator.steps[-1][1] if isinstance(estimator, Pipeline) else estimator
+    return isinstance(last, LogisticRegression | SGDClassifier)
+
+
+def _converted(whole: object, inputs: Sequence[Input], linear: bool) -> ModelProto:
+    """Return skl2onnx's graph: numbers float32, which trees need, or float64 for linear models where that runs."""
+    for number in (DoubleTensorType, FloatTensorType) if linear else (FloatTensorType,):
+        kinds = [(item.name, (number if item.kind == "number" else StringTensorType)([None, 1])) for item in inputs]
+        try:
+            model = convert_sklearn(whole, GRAPH, kinds, options={"zipmap": False}, target_opset=OPSETS)
+            if number is DoubleTensorType:
+                ort.InferenceSession(model.SerializeToString(), _quiet(), providers=["CPUExecutionProvider"])
+        except Exception:
+            if number is FloatTensorType:
+                raise
+            continue  # not every operator has a float64 form; the probe judges the float32 one
+        return model
+    raise NotConvertible("nothing to convert", fix=_FIX)
+
+
+def _quiet() -> Any:  # noqa: ANN401 - onnxruntime has no types
+    options = ort.SessionOptions()
+    options.log_severity_level = 4
+    return options
 
 
 def _joining(estimator: object, inputs: Sequence[Input]) -> object:
@@ -68,7 +96,7 @@ def _mended() -> Iterator[None]:
     signature = inspect.signature(add_branch)
 
     def operator(self: Any, *args: Any, **attributes: Any) -> Any:  # noqa: ANN401 - skl2onnx's own signature
-        return add_operator(self, *args, **{name: _int(value) for name, value in attributes.items()})
+        return add_operator(self, *args, **_floored({name: _int(value) for name, value in attributes.items()}))
 
     def branch(*args: Any, **named: Any) -> Any:  # noqa: ANN401 - skl2onnx's own signature
         given = signature.bind(*args, **named)
@@ -81,6 +109,18 @@ def _mended() -> Iterator[None]:
         yield
     finally:
         ModelComponentContainer.add_node, tree_ensemble.add_node = add_operator, add_branch
+
+
+def _floored(attributes: dict[str, Any]) -> dict[str, Any]:
+    """Round the thresholds of every `x <= t` in a tree ensemble down to float32 (LightGBM's converter does not)."""
+    values, modes = attributes.get("nodes_values"), attributes.get("nodes_modes")
+    if values is None or modes is None:
+        return attributes
+    floored = [
+        rounded_down(value) if mode in ("BRANCH_LEQ", b"BRANCH_LEQ") else value
+        for value, mode in zip(values, modes, strict=True)
+    ]
+    return {**attributes, "nodes_values": floored}
 
 
 def rounded_down(value: float) -> float:
@@ -101,6 +141,7 @@ def _int(value: object) -> object:
 def _tidy(model: ModelProto, inputs: Sequence[Input]) -> tuple[Input, ...]:
     graph = model.graph
     names = {value.name: item.name for value, item in zip(graph.input, inputs, strict=True)}
+    types = {names[value.name]: value.type.tensor_type.elem_type for value in graph.input}
     _end_in_score(graph)
     _drop_unread(graph)
     read = {name for node in graph.node for name in node.input}
@@ -109,8 +150,7 @@ def _tidy(model: ModelProto, inputs: Sequence[Input]) -> tuple[Input, ...]:
         raise NotConvertible("the converted model reads no column", fix="fit on at least one feature")
     _count_names(graph, names)
     del graph.input[:]
-    kinds = {"number": TensorProto.FLOAT, "string": TensorProto.STRING}
-    graph.input.extend(helper.make_tensor_value_info(item.name, kinds[item.kind], [None, 1]) for item in used)
+    graph.input.extend(helper.make_tensor_value_info(item.name, types[item.name], [None, 1]) for item in used)
     graph.name, graph.doc_string = GRAPH, ""
     del graph.value_info[:]
     opsets = sorted((item.domain, item.version) for item in model.opset_import)
@@ -123,11 +163,11 @@ def _tidy(model: ModelProto, inputs: Sequence[Input]) -> tuple[Input, ...]:
 
 
 def _end_in_score(graph: Any) -> None:  # noqa: ANN401 - a GraphProto
-    probabilities = graph.output[1].name
+    probabilities, kind = graph.output[1].name, graph.output[1].type.tensor_type.elem_type
     graph.initializer.append(helper.make_tensor("positive", TensorProto.INT64, [], [1]))
     graph.node.append(helper.make_node("Gather", [probabilities, "positive"], [OUTPUT], axis=1))
     del graph.output[:]
-    graph.output.append(helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, [None]))
+    graph.output.append(helper.make_tensor_value_info(OUTPUT, kind, [None]))
 
 
 def _drop_unread(graph: Any) -> None:  # noqa: ANN401 - a GraphProto

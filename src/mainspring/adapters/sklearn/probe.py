@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from mainspring.adapters.sklearn.boosted import split_points
 from mainspring.adapters.sklearn.pandas_frames import frame_of
 from mainspring.stats.columns import Array, Columns, Floats, length, take
 
@@ -53,6 +54,8 @@ def thresholds(estimator: Any, matrix: Any) -> Iterator[tuple[Array, dict[int, A
         last = estimator.steps[-1][1]
         before = estimator[:-1].transform(matrix) if len(estimator.steps) > 1 else matrix
         yield from thresholds(last, before)
+    elif (points := split_points(estimator)) is not None:
+        yield matrix, points
     elif hasattr(estimator, "_predictors"):
         trees = [tree.nodes for group in estimator._predictors for tree in group]
         nodes = np.concatenate([tree[tree["is_leaf"] == 0] for tree in trees])
