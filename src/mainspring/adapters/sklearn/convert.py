@@ -64,7 +64,7 @@ def _converted(whole: object, inputs: Sequence[Input], linear: bool) -> ModelPro
     for number in (DoubleTensorType, FloatTensorType) if linear else (FloatTensorType,):
         kinds = [(item.name, (number if item.kind == "number" else StringTensorType)([None, 1])) for item in inputs]
         try:
-            model = convert_sklearn(whole, GRAPH, kinds, options={"zipmap": False}, target_opset=OPSETS)
+            model: ModelProto = convert_sklearn(whole, GRAPH, kinds, options={"zipmap": False}, target_opset=OPSETS)
             if number is DoubleTensorType:
                 ort.InferenceSession(model.SerializeToString(), _quiet(), providers=["CPUExecutionProvider"])
         except Exception:
