@@ -15,6 +15,7 @@ NAMES = (
     "model.store",
     "model.sign",
     "release.commit",
+    "score.part",
     "snapshot.commit",
     "step.done",
     "version.assign",

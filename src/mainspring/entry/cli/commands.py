@@ -23,6 +23,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "gate": ("mainspring.entry.cli.pipeline:gate", "Show the verdict of the gates on a version."),
     "tokens": ("mainspring.entry.cli.tokens:tokens", "Make, list and revoke API keys."),
     "tracking": ("mainspring.entry.cli.pipeline:tracking", "Show runs in MLflow."),
+    "score": ("mainspring.entry.cli.score:score", "Score many asks at once, logged like the server's."),
     "import": ("mainspring.entry.cli.importing:import_model", "Adopt a model that exists: ONNX or an MLflow version."),
     "init": ("mainspring.entry.cli.init:init", "Write a new project from a template."),
     "render": ("mainspring.entry.cli.render:render", "Write the files that a cluster and its pipelines need."),

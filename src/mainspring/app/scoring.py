@@ -1,0 +1,188 @@
+"""Wiring of batch scoring: the server's own parts, asked from this process and logging under a writer of its own."""
+
+import csv
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from mainspring.app.serving import ServerParts, ServerRoom, server_parts
+from mainspring.app.steps import step_ports
+from mainspring.app.workspace import Workspace
+from mainspring.data import views
+from mainspring.flows.score import ASKED_AT, KEY, PART_ROWS, ScorePorts, ScoreResult, Scores, score
+from mainspring.flows.snapshot import find_snapshot
+from mainspring.kernel.contract import Contract
+from mainspring.kernel.errors import InvalidValue, NotFound, RunFailed
+from mainspring.kernel.times import parse_time
+from mainspring.serve.entities import ASK_PREFIX
+from mainspring.serve.questions import Question
+from mainspring.serve.tensors import Tensor
+from mainspring.stats.columns import Array, Columns, take
+
+WRITER = 9_999  # a batch logs beside the server, in segments of its own
+MAX_ROWS = 20_000_000
+_FLUSH_S = 300.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """What a user asks to score: a file, or the asks of [start, end) of the last snapshot, UTC microseconds."""
+
+    out: Path
+    file: Path | None = None
+    start: int | None = None
+    end: int | None = None
+    part_rows: int = PART_ROWS
+
+
+class PlaneScoring:
+    """Answers rows with the release as committed; see `flows.score.Scoring`."""
+
+    def __init__(self, parts: ServerParts) -> None:
+        self._parts = parts
+        found = parts.reconciler.look()
+        serving = parts.plane.serving
+        if serving is None:
+            why = "; ".join(found.failures.values()) or "nothing is released in this environment"
+            raise NotFound(f"no model serves: {why[:300]}", fix="mainspring promote VERSION")
+        self._serving = serving
+
+    @property
+    def champion(self) -> str:
+        """The digest of the champion."""
+        return self._serving.champion.digest
+
+    @property
+    def contract(self) -> Contract:
+        """The champion's contract."""
+        return self._serving.champion.contract
+
+    def ask(self, columns: Columns, keys: list[str], asked_at: Array | None) -> Scores:
+        """Answer rows, and log them."""
+        started, plane = time.perf_counter_ns(), self._parts.plane
+        question = Question(
+            rows=len(keys), tensors={name: _tensor(name, values) for name, values in columns.items()},
+            keys=keys if any(keys) else [], asked_at=asked_at,
+        )  # fmt: skip
+        answer, record = plane.answer(question, self._serving)
+        plane.finish(record, started)
+        ids = [f"{answer.request_id}.{row}" for row in range(len(keys))]
+        return Scores(ids=ids, scores=answer.scores, versions=answer.versions)
+
+    def settle(self) -> None:
+        """Return when everything answered is on disk."""
+        try:
+            self._parts.log.flush(_FLUSH_S)
+        except TimeoutError as error:
+            raise RunFailed("the prediction log does not keep up", fix="look at the disk; then go on") from error
+        if self._parts.log.counts.dropped_rows:
+            what = f"the prediction log lost rows: {self._parts.log.failure or 'it was full'}"
+            raise RunFailed(what, fix="free the disk; then run the same command again")
+
+
+def score_batch(workspace: Workspace, batch: Batch, say: Callable[[str], None] = lambda _: None) -> ScoreResult:
+    """Score a batch; see `flows.score`."""
+    from mainspring.adapters.frames.parquet import ParquetFrames
+
+    room = ServerRoom(root=workspace.paths.root, environment=workspace.environment, worker=WRITER)
+    parts = server_parts(room, replay_clock=False)
+    try:
+        scoring = PlaneScoring(parts)
+        table = _period(workspace, batch, scoring) if batch.file is None else _file(batch.file, scoring.contract)
+        ports = ScorePorts(scoring=scoring, write=ParquetFrames(keep=0).write, progress=say)
+        return score(_wanted(table, scoring.contract), batch.out, ports, part_rows=batch.part_rows)
+    finally:
+        parts.log.close()
+
+
+def _period(workspace: Workspace, batch: Batch, scoring: PlaneScoring) -> Columns:
+    """Return the features of every ask of the period, point in time, as training sets are built."""
+    ports, definitions = step_ports(workspace.paths), views.from_json(scoring.contract.definitions)
+    with ports.scratch() as folder:
+        place = folder / "features.parquet"
+        ports.sets(str(find_snapshot(workspace.ledger).body["digest"])).write(definitions, place)
+        table = ports.frames.read(place)
+    asked_at = table[ASKED_AT]
+    chosen = np.ones(len(asked_at), dtype=bool)
+    if batch.start is not None:
+        chosen &= asked_at >= batch.start
+    if batch.end is not None:
+        chosen &= asked_at < batch.end
+    return take(table, chosen)
+
+
+def _wanted(table: Columns, contract: Contract) -> Columns:
+    """Return the columns that are asked with: inputs, or columns of the ask's own row, and key and time."""
+    inputs = {item.name: item.kind for item in contract.inputs}
+    by_key = not inputs.keys() & table.keys()
+    found = {
+        name: values
+        for name, values in table.items()
+        if name in (KEY, ASKED_AT) or name in inputs or (by_key and name.startswith(ASK_PREFIX))
+    }
+    for name, values in found.items():
+        if name in inputs and (values.dtype == object) != (inputs[name] == "string"):
+            raise InvalidValue(f"column {name!r} is not of kind {inputs[name]}", fix="see the model's inputs: GET /v2")
+    if not found.keys() - {KEY, ASKED_AT} and KEY not in found:
+        raise InvalidValue("the file has neither inputs nor keys", fix=f"it needs {', '.join(list(inputs)[:5])} or key")
+    return found
+
+
+def _file(path: Path, contract: Contract) -> Columns:
+    if path.suffix.lower() == ".parquet":
+        from mainspring.adapters.frames.parquet import ParquetFrames
+
+        if not path.is_file():
+            raise NotFound(f"{path} is not there", fix="check the path")
+        return ParquetFrames(keep=0).read(path)
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            return _csv(csv.reader(stream), {item.name: item.kind for item in contract.inputs})
+    except UnicodeDecodeError as error:
+        raise InvalidValue(f"{path.name} is not UTF-8", fix="give CSV with a header, or Parquet") from error
+    except OSError as error:
+        raise NotFound(f"{path} cannot be read: {error.strerror or error}", fix="check the path") from error
+    except csv.Error as error:
+        raise InvalidValue(f"{path.name} is not CSV: {error}", fix="give CSV with a header, or Parquet") from error
+
+
+def _csv(rows: Iterator[list[str]], kinds: Mapping[str, str]) -> Columns:
+    header = next(rows, [])
+    if len(set(header)) != len(header) or not header:
+        raise InvalidValue("the file has no header of different names", fix="name every column once")
+    columns: list[list[str]] = [[] for _ in header]
+    for number, row in enumerate(rows, start=2):
+        if number > MAX_ROWS:
+            raise InvalidValue(f"the file has more than {MAX_ROWS} rows", fix="split it")
+        if len(row) != len(header):
+            raise InvalidValue(f"line {number} has {len(row)} of {len(header)} columns", fix="mend that line")
+        for column, value in zip(columns, row, strict=True):
+            column.append(value)
+    return {
+        name: _column(name, values, kinds.get(name, "string")) for name, values in zip(header, columns, strict=True)
+    }
+
+
+def _column(name: str, values: list[str], kind: str) -> Array:
+    if kind == "string":
+        found = np.empty(len(values), dtype=object)
+        found[:] = [value or None for value in values]
+        return found
+    try:
+        return np.array([float(value) if value else np.nan for value in values], np.float64)
+    except ValueError as error:
+        raise InvalidValue(
+            f"column {name!r} holds a text: {error}", fix="it takes numbers, empty for missing"
+        ) from error
+
+
+def _tensor(name: str, values: Array) -> Tensor:
+    return Tensor(name, "BYTES" if values.dtype == object else "FP64", values)
+
+
+def moment(text: str) -> int | None:
+    """Return a time of the command line in UTC microseconds; None for ""."""
+    return parse_time(text) if text else None

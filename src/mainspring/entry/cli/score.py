@@ -1,0 +1,44 @@
+"""`mainspring score`: many asks at once, logged and traceable like those of the server."""
+
+from pathlib import Path
+
+import click
+
+from mainspring.entry.cli import present
+from mainspring.entry.cli.options import here, json_option
+
+_folder = click.Path(path_type=Path, file_okay=False)
+_file = click.Path(path_type=Path, dir_okay=False)
+
+
+@click.command()
+@click.argument("file", type=_file, required=False)
+@click.option("--out", type=_folder, required=True, help="Folder of the answers, a Parquet file a part.")
+@click.option("--period", nargs=2, default=("", ""), metavar="FROM TO", help="Asks of the last snapshot in [FROM, TO).")
+@click.option("--part-rows", default=50_000, show_default=True, help="Rows a part.")
+@click.option("--env", "environment", default="local", show_default=True, help="Environment whose release answers.")
+@json_option
+def score(
+    file: Path | None, out: Path, period: tuple[str, str], part_rows: int, environment: str, as_json: bool
+) -> None:  # fmt: skip
+    """Score FILE (CSV or Parquet: inputs, or only key and asked_at), or the asks of a period of the last snapshot.
+
+    Run it again to go on with a job that stopped: parts that are done are not done again. Every row gets a prediction
+    id and stands in the prediction log, so `watch`, `label` and `lineage` treat it like one of the server's.
+    """
+    from mainspring.app.scoring import Batch, moment, score_batch
+    from mainspring.app.workspace import open_workspace
+
+    if file is not None and any(period):
+        raise click.UsageError("give a file or a period, not both")
+    start, end = (moment(text) for text in period)
+    batch = Batch(out=out, file=file, start=start, end=end, part_rows=part_rows)
+    found = score_batch(open_workspace(here(), environment=environment), batch, present.progress)
+    if as_json:
+        present.emit(
+            {"rows": found.rows, "parts": found.parts, "reused": found.reused, "champion": found.champion,
+             "out": str(out)}
+        )  # fmt: skip
+        return
+    kept = f", {found.reused} of them from before" if found.reused else ""
+    present.say(f"{found.rows:,} rows scored by {present.short(found.champion)}: {found.parts} parts in {out}{kept}")
