@@ -14,9 +14,12 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-from serving import bodies, project, results, same_model
+import grpc
+from serving import bodies, grpc_load, project, results, same_model
 from serving.load import Pace
 from serving.processes import LOAD_CORE
 from serving.rounds import ROOT, Bench, Work, version_of
@@ -48,12 +51,12 @@ def main() -> int:
     records = []
     for round_ in range(1, asked.rounds + 1):
         for server in servers:
-            for works in _works(server):
+            for measured in _measures(bench, server, round_):
                 try:
-                    for record in bench.measure(server, works, round_):
+                    for record in measured:
                         _told(record)
                         records.append(record)
-                except (RuntimeError, TimeoutError, subprocess.CalledProcessError) as error:
+                except (RuntimeError, TimeoutError, subprocess.CalledProcessError, grpc.RpcError) as error:
                     print(f"{server.name}: NOT MEASURED: {error}", flush=True)
     known = {server.name: server for server in servers}
     rows = results.rows_of(records, known, {name: version_of(server) for name, server in known.items()})
@@ -84,6 +87,14 @@ def _servers(names: str) -> list[Server]:
     return [own, bare, *(known[name] for name in wanted)]
 
 
+def _measures(bench: Bench, server: Server, round_: int) -> Iterator[Iterator[dict[str, Any]]]:
+    """Yield what to measure of a server in one round, a start each."""
+    for works in _works(server):
+        yield bench.measure(server, works, round_)
+    if server.name in (results.OURS, "mlserver"):
+        yield grpc_load.measure(bench, server, round_)
+
+
 def _works(server: Server) -> list[list[Work]]:
     """Return the works of a server, a list a start."""
     first = [Work(model="gb", rows=1)]
@@ -97,7 +108,7 @@ def _works(server: Server) -> list[list[Work]]:
 
 def _installed(servers: list[Server]) -> None:
     names = sorted({server.environment for server in servers} - {""})
-    subprocess.run([str(ROOT / ".ci" / "tools"), "wrk", *names], check=True)
+    subprocess.run([str(ROOT / ".ci" / "tools"), "wrk", "h2load", *names], check=True)
 
 
 def _told(record: dict[str, object]) -> None:

@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -60,15 +60,20 @@ class Timing:
 
 
 def timed(wrk: str, target: Target, server: ServerTree, pace: Pace, *, connections: int = CONNECTIONS) -> Timing:
-    """Return a run that others did not disturb; the last try counts whatever happened."""
+    """Return a run of wrk that others did not disturb; the last try counts whatever happened."""
+    return timed_by(lambda: _wrk(wrk, target, pace.timed_s, connections), server, pace)
+
+
+def timed_by(load: Callable[[], dict[str, Any]], server: ServerTree, pace: Pace) -> Timing:
+    """Return a run of any load that others did not disturb; the last try counts whatever happened."""
     for tries in range(pace.tries, 0, -1):
         _wait_for_calm(server, pace.calm_s)
-        found = _run(wrk, target, server, pace.timed_s, connections)
+        found = _run(load, server, pace.timed_s)
         if found.others <= _OTHERS or found.cpu >= _WHOLE_CORE or tries == 1:
             break
         print(f"    disturbed: others used {found.others:.2f} cores, {found.rps:.0f} requests/s; again", flush=True)
     if found.bad:
-        raise RuntimeError(f"{target.path}: {found.bad} requests went wrong")
+        raise RuntimeError(f"{found.bad} requests went wrong")
     return found
 
 
@@ -77,9 +82,9 @@ def warmed(wrk: str, target: Target, seconds: float, *, connections: int = CONNE
     _wrk(wrk, target, seconds, connections)
 
 
-def _run(wrk: str, target: Target, server: ServerTree, seconds: float, connections: int) -> Timing:
+def _run(load: Callable[[], dict[str, Any]], server: ServerTree, seconds: float) -> Timing:
     cpu, busy, own = server.cpu_s(), busy_s(), _own_s()
-    found = _wrk(wrk, target, seconds, connections)
+    found = load()
     used, own_used = server.cpu_s() - cpu, _own_s() - own
     others = (busy_s() - busy - used - own_used) / seconds
     return Timing(**found, cpu=round(used / seconds, 2), others=round(others, 3))

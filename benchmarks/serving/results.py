@@ -51,6 +51,8 @@ BOUNDS = (
           aim=5, peers=_any),
     Bound(work="100 rows, binary, against the best peer's 100 rows JSON", record="gb_100_binary", theirs="gb_100",
           field="rps", unit="1/s", must=6, aim=8, peers=_any),
+    Bound(work="gRPC, 1 row: requests/s against MLServer", record="grpc_1", field="rps", unit="1/s", must=3.5, aim=6,
+          peers=lambda name: name == "mlserver"),
     Bound(work="everything on, against logging, metrics and authentication off", record="gb_1", field="rps", unit="1/s",
           must=0.75, aim=0.85, peers=lambda name: name == BARE),
 )  # fmt: skip

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,10 +48,10 @@ class Bench:
     def measure(self, server: Server, works: Iterable[Work], round_: int) -> Iterator[dict[str, Any]]:
         """Yield a record a work; all works of a start are of one model."""
         wanted = list(works)
-        port, model = free_ports(), wanted[0].model
-        with _started(self, server, port, model) as tree:
+        model = wanted[0].model
+        with started(self, server, model) as (tree, port):
             path = server.path.format(model=model)
-            headers = self._headers(server, model)
+            headers = self.headers(server, model)
             first, own = server.shape.ask(bodies.rows_of(wanted[0].rows)[0])
             start_s = tree.until_right(port, path, first, {**own, **headers})
             for place, work in enumerate(wanted):
@@ -65,37 +66,35 @@ class Bench:
                     "start_s": round(start_s, 3), "pss_mb": round(tree.pss_mb(), 1),
                 }  # fmt: skip
 
-    def _headers(self, server: Server, model: str) -> dict[str, str]:
+    def headers(self, server: Server, model: str) -> dict[str, str]:
+        """Return the headers of our own clients; none for a peer."""
         token = self.tokens.get(model, "")
         return {"Authorization": f"Bearer {token}"} if token and not server.environment else {}
 
 
-class _started:
-    """A started server; ended whatever happens."""
+@contextmanager
+def started(bench: Bench, server: Server, model: str) -> Iterator[tuple[ServerTree, int]]:
+    """Start a server and yield it with its port; end it whatever happens."""
+    port = free_ports()
+    bin_ = ROOT / ".venvs" / server.environment / "bin" if server.environment else Path(sys.executable).parent
 
-    def __init__(self, bench: Bench, server: Server, port: int, model: str) -> None:
-        bin_ = ROOT / ".venvs" / server.environment / "bin" if server.environment else Path(sys.executable).parent
+    def fill(text: str) -> str:
+        return filled(text, port=port, model=model, home=bench.home, bin_=bin_)
 
-        def fill(text: str) -> str:
-            return filled(text, port=port, model=model, home=bench.home, bin_=bin_)
-
-        env = {
-            "PATH": f"{bin_}:/usr/bin:/bin", "PORT": str(port), "MODEL": model, "MODELS": str(bench.home / "models"),
-            "PYTHONPATH": f"{HERE}:{HERE / 'peers'}" if server.environment else "",
-            **{name: fill(value) for name, value in server.env.items()},
-        }  # fmt: skip
-        if server.setup:
-            subprocess.run([fill(part) for part in server.setup], env={**os.environ, **env}, check=True)
-        cwd = Path(fill(server.cwd))
-        cwd.mkdir(parents=True, exist_ok=True)
-        argv = [fill(part) for part in server.argv]
-        self._tree = ServerTree(argv, env, cwd, bench.home / f"{server.name}.log")
-
-    def __enter__(self) -> ServerTree:
-        return self._tree
-
-    def __exit__(self, *_: object) -> None:
-        self._tree.stop()
+    env = {
+        "PATH": f"{bin_}:/usr/bin:/bin", "PORT": str(port), "MODEL": model, "MODELS": str(bench.home / "models"),
+        "PYTHONPATH": f"{HERE}:{HERE / 'peers'}" if server.environment else "",
+        **{name: fill(value) for name, value in server.env.items()},
+    }  # fmt: skip
+    if server.setup:
+        subprocess.run([fill(part) for part in server.setup], env={**os.environ, **env}, check=True)
+    cwd = Path(fill(server.cwd))
+    cwd.mkdir(parents=True, exist_ok=True)
+    tree = ServerTree([fill(part) for part in server.argv], env, cwd, bench.home / f"{server.name}.log")
+    try:
+        yield tree, port
+    finally:
+        tree.stop()
 
 
 def _compared(port: int, path: str, shape: Shape, work: Work, headers: dict[str, str]) -> float:

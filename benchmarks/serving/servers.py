@@ -1,8 +1,8 @@
 """Every server of the comparison: how it is started, where it listens, and in which shape it is asked.
 
-In `argv`, `env`, `setup`, `path` and `cwd` stand {port}, {model} (gb or rf), {home} (the benchmark's folder), {here}
-(this folder) and {bin} (the commands of the server's own environment). Peers run at the best settings we know, without
-a line of log a request.
+In `argv`, `env`, `setup`, `path` and `cwd` stand {port}, {next} (the port after it, for gRPC), {model} (gb or rf),
+{home} (the benchmark's folder), {here} (this folder) and {bin} (the commands of the server's own environment). Peers
+run at the best settings we know, without a line of log a request.
 """
 
 from collections.abc import Mapping
@@ -109,4 +109,4 @@ def ours(name: str, label: str, folder: str, *, shape: Shape = bodies.OURS, opti
 
 def filled(text: str, *, port: int, model: str, home: Path, bin_: Path) -> str:
     """Return `text` with its places filled."""
-    return text.format(port=port, model=model, home=home, here=HERE, bin=bin_)
+    return text.format(port=port, next=port + 1, model=model, home=home, here=HERE, bin=bin_)

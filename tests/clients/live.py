@@ -26,10 +26,10 @@ TEXTS = ("visit.kind",)
 
 @dataclass(frozen=True, slots=True)
 class Live:
-    """A running server. url: of its public port, without a slash. token: its API key's secret."""
+    """A running server. url: of its public port, without a slash. grpc: host:port. token: its API key's secret."""
 
     url: str
-    admin: str
+    grpc: str
     token: str
     model: str
     graph: bytes
@@ -73,12 +73,12 @@ def served(root: Path, *, keys: bool) -> Iterator[Live]:
     asked = [part for role in roles for part in ("--role", role)]
     token = json.loads(_told(root, "tokens", "create", "clients", *asked, "--json"))["secret"] if keys else ""
     (graph,) = (root / ".mainspring" / "models").rglob("model.onnx")
-    argv = [*_mainspring(root), "serve", "--port", "0", "--json"]
+    argv = [*_mainspring(root), "serve", "--port", "0", "--grpc-port", "0", "--json"]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:
             at = json.loads(process.stdout.readline())
-            yield Live(at["public"], at["admin"], token, NAME, graph.read_bytes())
+            yield Live(at["public"], at["grpc"], token, NAME, graph.read_bytes())
         finally:
             process.terminate()
             assert process.wait(30) == 0
