@@ -59,10 +59,14 @@ class ConcurrencyLimit:
         self._used_up = self._probing = False
         self._older = 0
 
+    @property
+    def full(self) -> bool:
+        """Tell whether the next request would be refused."""
+        return self.in_flight >= (1 if self._probing else self.limit)
+
     def enter(self, now: float) -> None:
         """Let one request in, or raise `Overloaded`; who was let in must `leave`."""
-        allowed = 1 if self._probing else self.limit
-        if self.in_flight >= allowed:
+        if self.full:
             self._used_up = True
             self.refused += 1
             raise Overloaded("the model is asked faster than it answers", fix="try again later", retry_after_s=1)

@@ -9,6 +9,7 @@ import json
 import os
 import sys
 import threading
+import time
 from pathlib import Path
 
 from tests.unit.serve.serving_kit import Parts, RealClock, TinyEngine, fleet_of
@@ -16,6 +17,7 @@ from tests.unit.serve.serving_kit import Parts, RealClock, TinyEngine, fleet_of
 from mainspring.adapters.files.logs import SegmentWriter
 from mainspring.entry.inference.access import KeyRing, NoTokens
 from mainspring.entry.inference.binding import Addresses, Listening
+from mainspring.entry.inference.protocol import Deadlines
 from mainspring.entry.inference.server import Stop, run
 from mainspring.entry.inference.supervisor import supervise
 from mainspring.serve.log import PredictionLog
@@ -25,9 +27,15 @@ DRAIN_S = 0.3
 
 
 class Deadly(TinyEngine):
-    """Ends its process when it is told to."""
+    """Ends its process when it is told to; takes `slow_s` a call."""
+
+    def __init__(self, slow_s: float = 0.0) -> None:
+        super().__init__()
+        self._slow_s = slow_s
 
     def __call__(self, columns: Columns, /) -> Floats:
+        if self._slow_s:
+            time.sleep(self._slow_s)
         if "KILL" in columns["schedule.carrier"].tolist():
             os._exit(139)
         return super().__call__(columns)
@@ -49,16 +57,22 @@ def end_with_parent(stop: Stop) -> None:
     stop.asked.set()
 
 
-def serve(folder: Path, worker: int, listener: int) -> None:
-    log = PredictionLog(SegmentWriter(folder, str(worker) if worker else ""))
+def serve(given: argparse.Namespace) -> None:
+    worker, limit_s = given.worker, given.deadline_s
+    deadlines = Deadlines(head_s=limit_s, body_s=limit_s, write_s=limit_s)
+    log = PredictionLog(SegmentWriter(given.folder, str(worker) if worker else ""))
     parts, stop = Parts(log=log), Stop.new()
-    parts.models.add(1, Deadly())
-    parts.releases.set(1, 2, weight=25)
+    parts.models.add(1, Deadly(given.slow_ms / 1_000))
+    if given.slow_ms:
+        parts.releases.set(1)
+    else:
+        parts.releases.set(1, 2, weight=25)
     if worker:
         threading.Thread(target=end_with_parent, args=(stop,), daemon=True).start()
     run(
         fleet_of(parts, log), KeyRing(NoTokens(), RealClock()), stop=stop,
-        listening=Listening(drain_s=DRAIN_S, listener=listener), ready=announce_all if worker else announce,
+        listening=Listening(drain_s=DRAIN_S, listener=given.listener, deadlines=deadlines),
+        ready=announce_all if worker or given.json else announce,
     )  # fmt: skip
 
 
@@ -72,6 +86,9 @@ if __name__ == "__main__":
     reader.add_argument("--workers", type=int, default=0)
     reader.add_argument("--worker", type=int, default=0)
     reader.add_argument("--listener", type=int, default=-1)
+    reader.add_argument("--slow-ms", type=float, default=0)
+    reader.add_argument("--deadline-s", type=float, default=10)
+    reader.add_argument("--json", action="store_true")
     given = reader.parse_args()
     if given.workers:
         supervise(
@@ -79,4 +96,4 @@ if __name__ == "__main__":
             KeyRing(NoTokens(), RealClock()), listening=Listening(drain_s=DRAIN_S), ready=announce_all,
         )  # fmt: skip
     else:
-        serve(given.folder, given.worker, given.listener)
+        serve(given)

@@ -92,6 +92,15 @@ class Desk:
         serving = plane.serving
         return plane if serving is not None and serving.inline else None
 
+    def full_plane(self, target: Target) -> Plane | None:
+        """Return the plane of a slow model that is asked as often as it bears already, else None."""
+        limit = self.limits.get(target.model)
+        return self.fleet.plane(target.model) if limit is not None and limit.full else None
+
+    def shed(self, target: Target, now: float) -> None:
+        """Refuse a request for a full model before its body is read."""
+        self.limits[target.model].enter(now)
+
     def let_in(
         self, target: Target, found: Mapping[bytes, bytes], arrived: float, plane: Plane | None = None
     ) -> Entry:  # fmt: skip

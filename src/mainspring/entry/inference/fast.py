@@ -167,13 +167,16 @@ class FastProtocol(BoundedProtocol):
         if len(found) != len(self.headers) or not _plain(found):
             return False
         desk = self._lane.desk
-        plane = desk.inline_plane(target)
+        inline = desk.inline_plane(target)
+        plane = inline or desk.full_plane(target)
         if plane is None:
             return False
         self._last = desk.leaving or not parser.should_keep_alive()
         now = self.waiting_since = time.monotonic()
         try:
             self._entry = desk.let_in(target, found, now, plane)
+            if inline is None:
+                desk.shed(target, now)
         except Exception as error:  # noqa: BLE001 - as on the slow path: reported, never shown
             self._fast = _DISCARD
             self._refuse(error, target, now, None)

@@ -1,0 +1,264 @@
+"""Overload, slow clients, signals, fuzz and a soak against a server in a process of its own (F29 to F32, F35, F36).
+
+Each fault has a short form for every run and its full size under `slow`; the bounds are those of docs/reliability.md.
+"""
+
+import contextlib
+import http.client
+import json
+import os
+import random
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+import psutil
+import pytest
+from tests.unit.serve.bad_requests import mutated
+from tests.unit.serve.serving_kit import MODEL, body
+
+ROOT = Path(__file__).parents[2]
+SCRIPT = ROOT / "tests" / "unit" / "serve" / "serving_process.py"
+CLIENT = ROOT / "tests" / "faults" / "load_client.py"
+INFER = f"/v2/models/{MODEL}/infer"
+GOOD = json.dumps(body(1)).encode()
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
+
+
+class Running(NamedTuple):
+    """A server's process and ports."""
+
+    process: "subprocess.Popen[str]"
+    at: dict[str, str]
+
+    @property
+    def port(self) -> int:
+        return urlsplit(self.at["public"]).port or 0
+
+    def get(self, port: str, path: str) -> tuple[int, bytes]:
+        parts = urlsplit(self.at[port])
+        connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=10)
+        try:
+            connection.request("GET", path)
+            response = connection.getresponse()
+            return response.status, response.read()
+        finally:
+            connection.close()
+
+    def load(self, folder: Path, connections: int, per_second: float, seconds: float, count: int = 0) -> dict[str, Any]:
+        (folder / "body").write_bytes(GOOD)
+        done = subprocess.run(
+            [sys.executable, str(CLIENT), str(self.port), INFER, str(folder / "body"),
+             *map(str, (connections, per_second, seconds, count))],
+            capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        found: dict[str, Any] = json.loads(done.stdout)
+        return found
+
+
+@contextlib.contextmanager
+def server(folder: Path, *options: str) -> Iterator[Running]:
+    process = subprocess.Popen(
+        [sys.executable, str(SCRIPT), str(folder), "--json", *options], stdout=subprocess.PIPE, text=True,
+        stderr=subprocess.DEVNULL, env=ENVIRONMENT,
+    )  # fmt: skip
+    with process:
+        assert process.stdout is not None
+        try:
+            yield Running(process, json.loads(process.stdout.readline()))
+        finally:
+            if process.poll() is None:
+                process.kill()
+
+
+def overloaded(folder: Path, seconds: float) -> tuple[dict[str, Any], ...]:
+    """Return what a 2 ms model says alone, at its peak, at ten times its peak, and just after."""
+    with server(folder, "--slow-ms", "2") as found:
+        found.load(folder, 2, 0, 2)
+        calm = found.load(folder, 1, 50, 3)
+        peak = found.load(folder, 2, 0, 3)
+        per_second = peak["statuses"]["200"] / peak["seconds"]
+        loaded = found.load(folder, 100, 10 * per_second, seconds)
+        after = found.load(folder, 1, 50, 2)
+        assert found.get("public", "/readyz")[0] == 200
+    return calm, peak, loaded, after
+
+
+def test_overload_is_refused_early_with_a_time_to_wait_and_goes_by(tmp_path: Path) -> None:
+    _, _, loaded, after = overloaded(tmp_path, 2)
+    assert set(loaded["statuses"]) == {"200", "503"}
+    assert loaded["lost"] == loaded["without_wait"] == 0
+    assert loaded["statuses"]["503"] > loaded["statuses"]["200"] > 10
+    assert set(after["statuses"]) == {"200"}
+
+
+@pytest.mark.slow
+def test_f29_ten_times_overload_of_a_2_ms_model(tmp_path: Path) -> None:
+    calm, peak, loaded, after = overloaded(tmp_path, 60)
+    goodput = loaded["statuses"]["200"] / loaded["seconds"] / (peak["statuses"]["200"] / peak["seconds"])
+    assert loaded["good_ms"][1] <= 3 * calm["good_ms"][1], (calm, loaded)
+    assert goodput >= 0.8, (peak, loaded)
+    assert loaded["refused_ms"][1] <= 50, loaded
+    assert after["good_ms"][1] <= 3 * calm["good_ms"][1], (calm, after)
+
+
+@pytest.mark.parametrize("count", [200, pytest.param(2_000, marks=pytest.mark.slow)])
+def test_f30_slow_clients_are_closed_by_their_deadlines_while_others_are_served(tmp_path: Path, count: int) -> None:
+    """Deadlines of 2 s stand for the real 10 s and 30 s: the sweep is the same."""
+    head = f"POST {INFER} HTTP/1.1\r\nHost: x\r\nContent-Length: 5000\r\n".encode()
+    with server(tmp_path, "--deadline-s", "2") as found, contextlib.ExitStack() as stack:
+        slow = [stack.enter_context(socket.create_connection(("127.0.0.1", found.port), 10)) for _ in range(count)]
+        began, failures, open_ones = time.monotonic(), 0, list(enumerate(slow))
+        connection = http.client.HTTPConnection("127.0.0.1", found.port, timeout=10)
+        for place, one in open_ones:
+            one.sendall(head[:20] if place % 2 else head + b"\r\n{")
+            one.setblocking(False)
+        while open_ones and time.monotonic() - began < 12:
+            connection.request("POST", INFER, GOOD)
+            response = connection.getresponse()
+            response.read()
+            failures += response.status != 200
+            open_ones = [(place, one) for place, one in open_ones if not closed(one)]
+            for _, one in open_ones[::50]:
+                with contextlib.suppress(OSError):
+                    one.send(b"X")
+            time.sleep(0.05)
+        connection.close()
+        assert failures == 0
+        assert open_ones == []
+        assert time.monotonic() - began < 8
+
+
+def closed(one: socket.socket) -> bool:
+    """Read what is there; tell whether the other side has closed."""
+    try:
+        while data := one.recv(65_536):
+            assert data.startswith(b"HTTP/1.1 408")
+    except BlockingIOError:
+        return False
+    except ConnectionError:
+        return True
+    return True
+
+
+def test_f31_clients_that_never_read_are_closed_and_cost_little_memory(tmp_path: Path) -> None:
+    data = json.dumps(body(900)).encode()
+    request = f"POST {INFER} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(data)}\r\n\r\n".encode() + data
+    with server(tmp_path, "--deadline-s", "1") as found, contextlib.ExitStack() as stack:
+        found.load(tmp_path, 2, 0, 1)
+        memory = psutil.Process(found.process.pid)
+        before = memory.memory_info().rss
+        greedy = [stack.enter_context(socket.create_connection(("127.0.0.1", found.port), 10)) for _ in range(20)]
+        for one in greedy:
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+            one.setblocking(False)
+        began, left, most = time.monotonic(), greedy, 0
+        while left and time.monotonic() - began < 20:
+            left = [one for one in left if not refused(one, request)]
+            most = max(most, memory.memory_info().rss - before)
+            assert found.get("public", "/livez")[0] == 200
+        assert left == []
+        assert most < 96 << 20
+
+
+def refused(one: socket.socket, request: bytes) -> bool:
+    try:
+        one.send(request)
+    except BlockingIOError:
+        time.sleep(0.005)
+        return False
+    except ConnectionError:
+        return True
+    return False
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGTERM to handle")
+@pytest.mark.parametrize("turns", [2, pytest.param(50, marks=pytest.mark.slow)])
+def test_f32_sigterm_under_load_loses_no_request(tmp_path: Path, turns: int) -> None:
+    for turn in range(turns):
+        answered, failures = [0], list[str]()
+        with server(tmp_path / str(turn)) as found:
+            threads = [threading.Thread(target=until_refused, args=(found.port, answered, failures)) for _ in range(4)]
+            for thread in threads:
+                thread.start()
+            while answered[0] < 50:
+                time.sleep(0.002)
+            found.process.send_signal(signal.SIGTERM)
+            assert found.process.wait(20) == 0
+            for thread in threads:
+                thread.join(20)
+        assert failures == [], f"turn {turn}"
+
+
+def until_refused(port: int, answered: list[int], failures: list[str]) -> None:
+    """Ask about 125 times a second on a kept connection until a new one is refused; anything else is a failure."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    while True:
+        try:
+            connection.request("POST", INFER, GOOD)
+            response = connection.getresponse()
+            response.read()
+        except ConnectionRefusedError:
+            return
+        except (OSError, http.client.HTTPException) as error:
+            failures.append(repr(error))
+            return
+        if response.status != 200:
+            failures.append(str(response.status))
+        answered[0] += 1
+        time.sleep(0.008)
+
+
+PATHS = (INFER, f"/v1/models/{MODEL}:predict", "/api/v1.0/predictions", "/invocations")
+
+
+@pytest.mark.parametrize("count", [300, pytest.param(10_000, marks=pytest.mark.slow)])
+def test_f35_fuzzed_bodies_are_4xx_and_leave_it_healthy(tmp_path: Path, count: int) -> None:
+    source, good = random.Random(35), json.dumps(body(3)).encode()
+    with server(tmp_path) as found:
+        connection, statuses = http.client.HTTPConnection("127.0.0.1", found.port, timeout=20), set[int]()
+        for turn in range(count):
+            connection.request("POST", PATHS[turn % len(PATHS)], mutated(good, source))
+            response = connection.getresponse()
+            content = response.read()
+            statuses.add(response.status)
+            assert response.status == 200 or 400 <= response.status < 500, content[:300]
+            assert b"Traceback" not in content
+        connection.close()
+        began = time.monotonic()
+        assert found.get("public", "/readyz")[0] == 200
+        assert time.monotonic() - began < 0.1 or count < 1_000
+        assert found.process.poll() is None
+        assert 400 in statuses
+
+
+@pytest.mark.slow
+def test_f36_a_soak_leaves_memory_descriptors_threads_and_series_flat(tmp_path: Path) -> None:
+    """100,000 requests here; benchmarks/bench_soak.py sends a million."""
+    with server(tmp_path) as found:
+        process = psutil.Process(found.process.pid)
+        found.load(tmp_path, 16, 0, 60, 30_000)
+        first = account(found, process)
+        found.load(tmp_path, 16, 0, 120, 100_000)
+        last = account(found, process)
+    assert last["rss"] - first["rss"] <= 2 << 20, (first, last)
+    assert last["descriptors"] <= first["descriptors"] + 1
+    assert last["threads"] == first["threads"]
+    assert last["series"] == first["series"]
+
+
+def account(found: Running, process: psutil.Process) -> dict[str, int]:
+    text = found.get("metrics", "/metrics")[1].decode()
+    time.sleep(0.5)
+    return {
+        "rss": process.memory_info().rss, "descriptors": process.num_fds() if hasattr(process, "num_fds") else 0,
+        "threads": process.num_threads(), "series": len(re.findall(r"^[a-z]", text, re.MULTILINE)),
+    }  # fmt: skip
