@@ -60,6 +60,16 @@ GOOD: dict[str, tuple[Codec, Wire, bytes]] = {
 }  # fmt: skip
 
 
+def scores_of(protocol: str, document: dict[str, Any]) -> list[float]:
+    """The scores of an answer."""
+    if protocol == "v2":
+        return document["outputs"][0]["data"]  # type: ignore[no-any-return]
+    if protocol != "seldon":
+        return document["predictions"]  # type: ignore[no-any-return]
+    data = document["data"]
+    return data["tensor"]["values"] if "tensor" in data else [row[0] for row in data["ndarray"]]
+
+
 def with_rows(protocol: str, winds: list[Any], carriers: list[Any]) -> bytes:
     """The protocol's plainest body of two columns."""
     rows = [list(pair) for pair in zip(winds, carriers, strict=True)]

@@ -18,6 +18,7 @@ from tests.unit.serve.protocol_kit import (
     WIND,
     WINDS,
     dumped,
+    scores_of,
 )
 from tests.unit.serve.serving_kit import MODEL, NOW, Parts
 
@@ -39,19 +40,6 @@ def answered(codec: Any, question: Question) -> Any:  # noqa: ANN401 - JSON
     return json.loads(codec.encode(question, ANSWER).body)
 
 
-def _v2_scores(document: Any) -> list[float]:  # noqa: ANN401
-    return document["outputs"][0]["data"]  # type: ignore[no-any-return]
-
-
-def _seldon_scores(document: Any) -> list[float]:  # noqa: ANN401
-    data = document["data"]
-    return data["tensor"]["values"] if "tensor" in data else [row[0] for row in data["ndarray"]]
-
-
-def _predictions(document: Any) -> list[float]:  # noqa: ANN401
-    return document["predictions"]  # type: ignore[no-any-return]
-
-
 @pytest.mark.parametrize("name", GOOD)
 def test_every_form_is_the_same_question(name: str) -> None:
     codec, wire, body = GOOD[name]
@@ -69,7 +57,7 @@ def test_every_form_is_answered_by_the_plane(name: str) -> None:
     codec, wire, body = GOOD[name]
     reply = infer_now(parts.plane, codec, body, Asked(model=MODEL, wire=wire))
     document = json.loads(reply.encoded.body)
-    scores = {"v2": _v2_scores, "seldon": _seldon_scores}.get(codec.name, _predictions)(document)
+    scores = scores_of(codec.name, document)
     assert scores == pytest.approx([1 / (1 + np.exp(-0.25)), 1 / (1 + np.exp(-0.4))])
 
 
