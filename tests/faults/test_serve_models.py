@@ -4,50 +4,17 @@ import logging
 import random
 from pathlib import Path
 
-import numpy as np
 import pytest
-from onnx import TensorProto, helper
 from tests.unit.serve.serving_kit import MODEL, NOW, ListSink, MemoryReleases, digest
+from tests.unit.serve.signed_models import graph, registered
 
 from mainspring.adapters.files.keys import Keys
 from mainspring.adapters.files.models import ModelStore
 from mainspring.app.serving import SignedModels
-from mainspring.deliver.ports import SIGNATURE
-from mainspring.kernel.contract import Contract, Input
 from mainspring.kernel.times import FixedClock
-from mainspring.security.manifests import manifest_of
-from mainspring.security.signing import sign
 from mainspring.serve.plane import Plane
 from mainspring.serve.ports import Routing, Served
 from mainspring.serve.reconciler import Reconciler
-
-INPUT = Input(name="v.x", kind="number")
-
-
-def graph(factor: float) -> bytes:
-    """A model that says `factor` times its one input."""
-    nodes = [
-        helper.make_node("Mul", ["v.x", "factor"], ["product"]),
-        helper.make_node("Reshape", ["product", "flat"], ["score"]),
-    ]
-    constants = [
-        helper.make_tensor("factor", TensorProto.FLOAT, [1], [factor]),
-        helper.make_tensor("flat", TensorProto.INT64, [1], [-1]),
-    ]
-    given = [helper.make_tensor_value_info("v.x", TensorProto.FLOAT, [None, 1])]
-    score = [helper.make_tensor_value_info("score", TensorProto.FLOAT, [None])]
-    made = helper.make_graph(nodes, "model", given, score, constants)
-    return bytes(
-        helper.make_model(made, opset_imports=[helper.make_opsetid("", 18)], ir_version=10).SerializeToString()
-    )
-
-
-def files(factor: float) -> dict[str, bytes]:
-    contract = Contract(
-        model=MODEL, inputs=(INPUT,), output="score", ask={}, definitions={}, limits={},
-        sample={"columns": {"v.x": ["0.5"]}, "scores": [repr(float(np.float32(0.5) * np.float32(factor)))]},
-    )  # fmt: skip
-    return {"contract.json": contract.to_bytes(), "model.onnx": graph(factor)}
 
 
 class Room:
@@ -59,15 +26,9 @@ class Room:
         self.plane = Plane(log=ListSink(), clock=FixedClock(NOW), random=random.randbytes)
         models = SignedModels(self.store, self.keys, "local", threads=1)
         self.reconciler = Reconciler(self.plane, self.releases, models)
-        self.good, self.next = self.registered(0.5), self.registered(0.25)
+        self.good, self.next = (registered(self.store, self.keys, factor) for factor in (0.5, 0.25))
         self.release(1, self.good)
         assert self.serves() == self.good
-
-    def registered(self, factor: float) -> str:
-        made = files(factor)
-        name = self.store.add(made)
-        self.store.attest(name, SIGNATURE, sign(manifest_of(made), self.keys.signing_key(), MODEL))
-        return name
 
     def release(self, number: int, name: str) -> dict[str, str]:
         """Release a version and return what fails."""

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,11 +15,12 @@ from mainspring.app.prediction_log import open_log, serving_file
 from mainspring.deliver.ports import Keys, ModelStore, ReleaseFiles
 from mainspring.kernel.contract import Contract, read_contract
 from mainspring.kernel.errors import InvalidValue
+from mainspring.kernel.files import make_private
 from mainspring.kernel.times import Clock, FixedClock
 from mainspring.serve.fleet import Fleet, Member
 from mainspring.serve.log import PredictionLog
 from mainspring.serve.plane import Plane
-from mainspring.serve.ports import Assemble, Challenger, Labels, LoadedModel, Routing, Served, rollout_id_of
+from mainspring.serve.ports import Assemble, Challenger, LoadedModel, Routing, Served, rollout_id_of
 from mainspring.serve.reconciler import Reconciler
 from mainspring.serve.witness import Witness
 from mainspring.stats.columns import Columns
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from mainspring.adapters.files.tokens import TokenFile
 
 REPLAY_MARK = "replay.json"
+WORKSPACE_FILE = "workspace.yaml"
 _ASSEMBLERS = 8
 
 
@@ -105,28 +107,39 @@ class CommittedReleases:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerParts:
-    """What `entry.inference` runs. tokens: the API keys. clock: real time, also in a replay. labels: what is posted."""
+    """What `entry.inference` runs. fleet: the models. tokens: the API keys. clock: real time, also in a replay."""
 
-    plane: Plane
-    log: PredictionLog
-    reconciler: Reconciler
+    fleet: Fleet
     tokens: "TokenFile"
     clock: Clock
-    labels: Labels
-
-    @property
-    def fleet(self) -> Fleet:
-        """The models that the server answers for."""
-        member = Member(label="", plane=self.plane, log=self.log, reconciler=self.reconciler, labels=self.labels)
-        return Fleet((member,))
 
 
 def server_parts(room: ServerRoom, *, replay_clock: bool) -> ServerParts:
-    """Return the parts of a server over a room's release file, models and log."""
+    """Return the parts of a server over the project in a room, or over every project of the workspace there.
+
+    Each project brings its own release file, models, log and online store; a workspace has API keys of its own.
+    """
+    from mainspring.adapters.files.tokens import TokenFile
+
+    members = [_member(name, place, replay_clock) for name, place in _rooms(room)]
+    return ServerParts(fleet=Fleet(members), tokens=TokenFile(room.state), clock=SystemClock())
+
+
+def _rooms(room: ServerRoom) -> list[tuple[str, ServerRoom]]:
+    """Return (name, room) of every project that a server in `room` answers for."""
+    if not (room.root / WORKSPACE_FILE).is_file():
+        return [("", room)]
+    from mainspring.project.workspace_file import load_workspace
+
+    make_private(room.state)
+    workspace = load_workspace(room.root)
+    return [(path.relative_to(workspace.root).as_posix(), replace(room, root=path)) for path in workspace.projects]
+
+
+def _member(label: str, room: ServerRoom, replay_clock: bool) -> Member:
     from mainspring.adapters.files.keys import Keys as FileKeys
     from mainspring.adapters.files.label_inbox import LabelInbox
     from mainspring.adapters.files.models import ModelStore as FileModels
-    from mainspring.adapters.files.tokens import TokenFile
     from mainspring.adapters.git.releases import ReleaseFiles as GitReleases
 
     clock = _clock(room, replay_clock)
@@ -138,10 +151,8 @@ def server_parts(room: ServerRoom, *, replay_clock: bool) -> ServerParts:
     releases = CommittedReleases(GitReleases(room.root), room.environment)
     keys = FileKeys(room.state, room.root)
     models = SignedModels(FileModels(room.state / "models"), keys, room.environment, threads=1, log=log)
-    return ServerParts(
-        plane=plane, log=log, reconciler=Reconciler(plane, releases, models), tokens=TokenFile(room.state),
-        clock=SystemClock(), labels=LabelInbox(room.state / "labels"),
-    )  # fmt: skip
+    reconciler, labels = Reconciler(plane, releases, models), LabelInbox(room.state / "labels")
+    return Member(label=label, plane=plane, log=log, reconciler=reconciler, labels=labels)
 
 
 def key_parts(room: ServerRoom) -> tuple["TokenFile", Clock]:

@@ -1,13 +1,13 @@
 """The models that one server answers for, each with its own plane, log and reconciler."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from mainspring.serve.errors import NotReady, UnknownModel
+from mainspring.serve.errors import NotReady, UnknownModel, shown
 from mainspring.serve.log import PredictionLog
 from mainspring.serve.plane import Plane
 from mainspring.serve.ports import Labels
-from mainspring.serve.reconciler import Reconciler
+from mainspring.serve.reconciler import Reconciled, Reconciler
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,8 +26,7 @@ class Member:
     @property
     def model(self) -> str:
         """Return the model's name in URLs, as its release says; "" before the first one is loaded."""
-        serving = self.plane.serving
-        return "" if serving is None else serving.routing.model
+        return self.plane.model
 
 
 class Fleet:
@@ -44,8 +43,9 @@ class Fleet:
 
     @property
     def ready(self) -> bool:
-        """Tell whether every model has a verified version that answers."""
-        return bool(self.members) and all(member.plane.serving is not None for member in self.members)
+        """Tell whether every model has a verified version that answers, but for those that were unloaded by request."""
+        wanted = [member for member in self.members if not member.reconciler.unloaded]
+        return bool(wanted) and all(member.plane.serving is not None for member in wanted)
 
     def plane(self, model: str) -> Plane:
         """Return the plane of a model; raise `UnknownModel`, or `NotReady` where nothing is loaded yet."""
@@ -70,10 +70,51 @@ class Fleet:
         plane = self.plane(model) if model else self.only()
         return next(member for member in self.members if member.plane is plane)
 
+    def named(self, name: str) -> Member:
+        """Return the member of a model's name or of a label; raise `UnknownModel`."""
+        for member in self.members:
+            if name in (member.model, member.label) and name:
+                return member
+        raise _unknown()
+
+    def index(self) -> list[dict[str, str]]:
+        """Return name, version, state and reason of every version here (V2 model repository extension, index)."""
+        return [entry for member in self.members for entry in _entries(member)]
+
+    def load(self, name: str) -> Reconciled:
+        """Follow a model's release (again) and look now; the V2 repository's `load`. Blocks while it loads."""
+        return self.named(name).reconciler.load()
+
+    def unload(self, name: str) -> None:
+        """Stop serving a model until it is loaded again; the V2 repository's `unload`."""
+        self.named(name).reconciler.unload()
+
     def _looked_up(self, model: str) -> Plane:
-        self._found = {member.model: member.plane for member in self.members if member.model}
+        self._found = {}
+        for member in self.members:
+            if self._found.setdefault(member.model, member.plane) is not member.plane and member.model == model:
+                raise UnknownModel(
+                    f"two projects of this server have a model called {shown(model)}", fix="rename one of them"
+                )
+        self._found.pop("", None)
         if model in self._found:
             return self._found[model]
         if not self._found:
             raise NotReady("no model is loaded", fix="promote a version, then try again")
-        raise UnknownModel("no such model or version is served here", fix="see GET /v2 for what is")
+        raise _unknown()
+
+
+def _unknown() -> UnknownModel:
+    return UnknownModel("no such model or version is served here", fix="see GET /v2 for what is")
+
+
+def _entries(member: Member) -> Iterator[dict[str, str]]:
+    serving, name = member.plane.serving, member.model or member.label
+    if serving is None:
+        why = "unloaded by request" if member.reconciler.unloaded else "no version is loaded"
+        yield {"name": name, "version": "", "state": "UNAVAILABLE", "reason": why}
+    else:
+        for version in serving.versions():
+            yield {"name": name, "version": str(version.number), "state": "READY", "reason": ""}
+    for digest, why in member.reconciler.last.failures.items():
+        yield {"name": name, "version": digest, "state": "UNAVAILABLE", "reason": why}

@@ -58,6 +58,7 @@ class Plane:
     """Answers questions with the versions it was last given.
 
     random: gives n random bytes for prediction ids. assemble: fills features in entity mode, or None.
+    model: the model's name, as the last release that was served says; "" before the first.
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class Plane:
         self.override = Override(rules.abort)
         self._ids, self._assemble = RequestIds(random), assemble
         self._serving: Serving | None = None
+        self.model = ""
         self.turns = Turns(self.gathered, self._pair, rules.late_us)
 
     @property
@@ -84,9 +86,11 @@ class Plane:
             return 0.0
         return allowed_weight(serving.routing, self.override.aborted)
 
-    def swap(self, serving: Serving) -> None:
-        """Serve other versions or weights from the next request on."""
-        self.override.follow(serving.routing.commit)
+    def swap(self, serving: Serving | None) -> None:
+        """Serve other versions or weights from the next request on; None: nothing until the next swap."""
+        if serving is not None:
+            self.override.follow(serving.routing.commit)
+            self.model = serving.routing.model
         self._serving = serving
 
     def loaded(self, model: str, version: int | None = None) -> Serving:

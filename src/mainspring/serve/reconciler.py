@@ -48,12 +48,15 @@ class Reconciler:
         self.switch: Callable[[Callable[[], None]], None] = switch or (lambda act: act())
         self._lock = threading.Lock()
         self._seen: Routing | None = None
+        self._unloaded = False
         self.last = Reconciled()
         self.loads = 0
 
     def look(self, *, again: bool = False) -> Reconciled:
         """Read the release now and serve it if it changed; `again` also retries what failed before."""
         with self._lock:
+            if self._unloaded:
+                return self._report(False, {})
             try:
                 routing = self._releases.current()
             except (MainspringError, OSError) as error:
@@ -64,6 +67,23 @@ class Reconciler:
                 return self._report(False, {k: v for k, v in self.last.failures.items() if k != "release"})
             self._seen = routing
             return self._follow(routing)
+
+    @property
+    def unloaded(self) -> bool:
+        """Tell whether somebody asked for nothing to be served here."""
+        return self._unloaded
+
+    def unload(self) -> None:
+        """Serve nothing, whatever the release says, until `load`; requests under way are answered."""
+        with self._lock:
+            self._unloaded, self._seen = True, None
+            self.switch(lambda: self._plane.swap(None))
+            self._report(True, {})
+
+    def load(self) -> Reconciled:
+        """Follow the release again, and look now."""
+        self._unloaded = False
+        return self.look(again=True)
 
     def _follow(self, routing: Routing) -> Reconciled:
         failures: dict[str, str] = {}

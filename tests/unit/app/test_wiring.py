@@ -110,7 +110,7 @@ def test_a_replay_clock_is_refused_outside_a_replay(tmp_path: Path) -> None:
     with pytest.raises(InvalidValue, match="replay clock"):
         server_parts(ServerRoom(root=root, environment="local"), replay_clock=True)
     parts = server_parts(ServerRoom(root=root, environment="local"), replay_clock=False)
-    parts.log.close()
+    parts.fleet.members[0].log.close()
 
 
 def test_a_stage_is_timed_and_told_and_its_failure_passes() -> None:

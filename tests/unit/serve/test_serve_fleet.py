@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.unit.serve.serving_kit import MODEL, Parts
+from tests.unit.serve.serving_kit import MODEL, Parts, digest
 
 from mainspring.adapters.files.logs import SegmentWriter
 from mainspring.serve.errors import NotReady, UnknownModel
@@ -50,3 +50,40 @@ def test_a_path_without_a_model_needs_a_server_of_one(tmp_path: Path) -> None:
             fleet.only()
     with pytest.raises(NotReady):
         Fleet(()).only()
+
+
+def test_an_unloaded_model_is_not_served_and_not_waited_for_until_it_is_loaded(tmp_path: Path) -> None:
+    first, second = Parts(), Parts()
+    for parts in (first, second):
+        parts.serve()
+    with fleet_of(tmp_path, first, second) as fleet:
+        assert {entry["state"] for entry in fleet.index()} == {"READY"}
+        fleet.unload("p1")
+        assert fleet.ready
+        second.reconciler.look(again=True)
+        assert second.plane.serving is None
+        assert [entry["state"] for entry in fleet.index()] == ["READY", "UNAVAILABLE"]
+        assert fleet.load("p1").failures == {}
+        assert second.plane.serving is not None
+        with pytest.raises(UnknownModel):
+            fleet.load("nobody")
+
+
+def test_two_projects_with_one_model_name_are_told_apart_by_nobody(tmp_path: Path) -> None:
+    first, second = Parts(), Parts()
+    for parts in (first, second):
+        parts.serve()
+    with fleet_of(tmp_path, first, second) as fleet, pytest.raises(UnknownModel, match="two projects"):
+        fleet.plane(MODEL)
+
+
+def test_a_version_that_failed_to_load_stands_in_the_index_with_its_reason(tmp_path: Path) -> None:
+    parts = Parts()
+    parts.serve()
+    parts.models.models.pop(digest(2))
+    parts.serve(1, 2, weight=10)
+    with fleet_of(tmp_path, parts) as fleet:
+        assert [(entry["version"], entry["state"]) for entry in fleet.index()] == [
+            ("1", "READY"), (digest(2), "UNAVAILABLE"),
+        ]  # fmt: skip
+        assert "damaged" in fleet.index()[1]["reason"]

@@ -13,6 +13,7 @@ from mainspring.entry.inference.access import Gate
 from mainspring.entry.inference.bodies import parse_object, read_body, send_json
 from mainspring.entry.inference.desk import Desk
 from mainspring.entry.inference.probes import Probes
+from mainspring.entry.inference.repository import Repository
 from mainspring.entry.inference.routed import Call, Handler, RoutedApp
 from mainspring.entry.inference.routes import ADMIN, RouteTable
 from mainspring.entry.inference.sums import joined
@@ -42,6 +43,7 @@ class AdminApp:
         self._clocks = [plane.clock for plane in seen.fleet.planes]
         handlers: dict[str, Handler] = {
             **seen.probes.handlers,
+            **Repository(seen.fleet).handlers,
             "state": self._state, "flush": self._flush, "reconcile": self._reconcile, "clock": self._set_clock,
         }  # fmt: skip
         self.app = RoutedApp(RouteTable(ADMIN), gate, handlers, seen.desk.told, check_local if local else check_page)

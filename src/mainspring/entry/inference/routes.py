@@ -76,6 +76,9 @@ ADMIN = (
     Route("POST", "/admin/flush", "admin", "flush"),
     Route("POST", "/admin/reconcile", "admin", "reconcile"),
     Route("POST", "/admin/clock", "admin", "clock"),
+    Route("POST", "/v2/repository/index", "admin", "index"),
+    Route("POST", "/v2/repository/models/{model}/load", "admin", "load"),
+    Route("POST", "/v2/repository/models/{model}/unload", "admin", "unload"),
 )
 
 METRICS = (*_PROBES, Route("GET", "/metrics", "metrics", "metrics"))
