@@ -35,6 +35,7 @@ def watch_plan(workspace: Workspace, policy: RetrainPolicy | None = None) -> Wat
 def watch_ports(workspace: Workspace, trainer: Trainer, observations: Observations) -> WatchPorts:
     """Return what a look needs."""
     from mainspring.adapters.files.logs_reader import SegmentReader
+    from mainspring.adapters.files.rewards import RewardFile
 
     def train(asked: Candidate) -> TrainResult:
         run = trainer.run_of(at=asked.at, reason=asked.reason, champion=asked.champion, params=asked.params)
@@ -44,6 +45,7 @@ def watch_ports(workspace: Workspace, trainer: Trainer, observations: Observatio
         ledger=workspace.ledger, log=SegmentReader(workspace.paths.log), observations=observations,
         references=_references(workspace), release=release_ports(workspace), train=train,
         compact=_compaction(workspace, observations), posted=_posted(workspace, observations),
+        reward=RewardFile(workspace.paths.state).write,
     )  # fmt: skip
 
 

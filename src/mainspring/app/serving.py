@@ -17,6 +17,7 @@ from mainspring.kernel.contract import Contract, read_contract
 from mainspring.kernel.errors import InvalidValue
 from mainspring.kernel.files import make_private
 from mainspring.kernel.times import Clock, FixedClock
+from mainspring.serve.cache import CacheLimits, ScoreCache
 from mainspring.serve.fleet import Fleet, Member
 from mainspring.serve.log import PredictionLog
 from mainspring.serve.plane import Plane
@@ -39,12 +40,14 @@ class ServerRoom:
 
     worker: 0 for a server's only or first process, then 1, 2, ...: each writes segments of its own.
     log_sinks: URLs of places that the prediction log goes to too, besides those in serving.yaml.
+    cache_mb: MB of scores that are kept for equal rows, a project; 0 keeps none.
     """
 
     root: Path
     environment: str
     worker: int = 0
     log_sinks: tuple[str, ...] = ()
+    cache_mb: int = 0
 
     @property
     def state(self) -> Path:
@@ -100,7 +103,9 @@ class CommittedReleases:
         wanted = release.challenger
         if wanted is None:
             return Routing(model=release.model, commit=commit, champion=champion)
-        challenger = Challenger(version=wanted.version, digest=wanted.digest, weight=wanted.weight, mode=wanted.mode)
+        challenger = Challenger(
+            version=wanted.version, digest=wanted.digest, weight=wanted.weight, mode=wanted.mode, floor=wanted.floor
+        )
         rollout = rollout_id_of(champion.digest, wanted.digest)
         return Routing(model=release.model, commit=commit, champion=champion, challenger=challenger, rollout_id=rollout)
 
@@ -140,6 +145,7 @@ def _member(label: str, room: ServerRoom, replay_clock: bool) -> Member:
     from mainspring.adapters.files.keys import Keys as FileKeys
     from mainspring.adapters.files.label_inbox import LabelInbox
     from mainspring.adapters.files.models import ModelStore as FileModels
+    from mainspring.adapters.files.rewards import RewardFile
     from mainspring.adapters.git.releases import ReleaseFiles as GitReleases
 
     clock = _clock(room, replay_clock)
@@ -151,7 +157,16 @@ def _member(label: str, room: ServerRoom, replay_clock: bool) -> Member:
     releases = CommittedReleases(GitReleases(room.root), room.environment)
     keys = FileKeys(room.state, room.root)
     models = SignedModels(FileModels(room.state / "models"), keys, room.environment, threads=1, log=log)
-    reconciler, labels = Reconciler(plane, releases, models), LabelInbox(room.state / "labels")
+    reconciler, labels = (
+        Reconciler(
+            plane,
+            releases,
+            models,
+            rewards=RewardFile(room.state),
+            cache=ScoreCache(CacheLimits(size=room.cache_mb << 20)) if room.cache_mb else None,
+        ),
+        LabelInbox(room.state / "labels"),
+    )
     return Member(label=label, plane=plane, log=log, reconciler=reconciler, labels=labels)
 
 

@@ -30,6 +30,8 @@ def to_document(release: Release) -> dict[str, Any]:
             "version": release.challenger.version, "digest": release.challenger.digest,
             "weight": release.challenger.weight, "mode": release.challenger.mode,
         }  # fmt: skip
+        if release.challenger.mode == "bandit":
+            document["challenger"]["floor"] = release.challenger.floor
     if release.plan is not None:
         abort: dict[str, Any] = dict(release.plan.abort)
         if "latency_p99" in abort:
@@ -58,12 +60,13 @@ def from_document(document: object) -> Release:
 
 
 def _challenger(value: object) -> Challenger:
-    read = _mapping(value, "challenger", ("version", "digest", "weight"), ("mode",))
+    read = _mapping(value, "challenger", ("version", "digest", "weight"), ("mode", "floor"))
     return Challenger(
         version=read["version"],
         digest=_text(read["digest"], "challenger.digest"),
         weight=read["weight"],
         mode=read.get("mode", "canary"),
+        floor=read.get("floor", 0),
     )
 
 

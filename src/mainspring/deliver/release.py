@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 RELEASE_SCHEMA = 1
 ROLLS_BACK = "Mainspring-Rolls-Back"
 _ALMOST_ALL = 0.999_999
-Mode = Literal["canary", "shadow", "ab"]
+Mode = Literal["canary", "shadow", "ab", "bandit"]
 
 
 class ReleaseRefused(Refused):
@@ -41,16 +41,24 @@ class Champion:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Challenger:
-    """The version on trial. weight: percent of askers it answers, 0 to 100 (0 for a shadow)."""
+    """The version on trial. weight: percent of askers it answers, 0 to 100 (0 for a shadow).
+
+    floor: percent that a bandit gives it at least, from 0 to `weight`, which is then the most.
+    """
 
     version: int
     digest: str
     weight: int
     mode: Mode = "canary"
+    floor: int = 0
 
     def __post_init__(self) -> None:
         _check_version(self.version, self.digest)
         checked_weight(self.weight, low=0)
+        if checked_weight(self.floor, low=0) > (self.weight if self.mode == "bandit" else 0):
+            raise InvalidValue(
+                f"a floor of {self.floor} in mode {self.mode}", fix="only a bandit has one, up to weight"
+            )
         if self.mode not in get_args(Mode):
             raise InvalidValue(f"mode {self.mode!r} is not known", fix=f"use one of: {', '.join(get_args(Mode))}")
 

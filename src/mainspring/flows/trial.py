@@ -15,10 +15,12 @@ from mainspring.flows.watch_ports import ACTOR, WatchPlan, WatchPorts
 from mainspring.kernel.events import Draft, Event
 from mainspring.observe.ports import SCORE
 from mainspring.observe.quality import losses, paired_blocks
+from mainspring.serve.bandit import Outcomes
 from mainspring.stats.columns import Columns
 from mainspring.stats.paired import paired_difference
 
 _DAY = 86_400_000_000
+_HALF = 0.5
 
 
 def judge_rollout(
@@ -37,13 +39,34 @@ def judge_rollout(
     matured = ports.observations.matured(trial.started, until, now)
     seen = _seen(plan, release, trial, (tally, ingested.tallies.get(release.champion.digest, Tally())), matured, now)
     rules = replace(rollout_of(release.plan), margin=plan.margin)
-    decision = decide(rules, seen)
+    decision = _kept(release, decide(rules, seen))
+    if challenger.mode == "bandit":
+        ports.reward(_outcomes(release, matured))
     if decision.action is Action.HOLD and not tally.rows and decision.reason == trial.said:
         return decision  # nothing is new: its evidence is in the ledger already
     event = ports.ledger.append([_draft(plan, release, trial, decision, matured)], at=now)[0]
     trial.said = decision.reason
     _act(plan, decision, rules.steps, memory, ports, event)
     return decision
+
+
+def _kept(release: Release, decision: Decision) -> Decision:
+    """Return the decision as the mode allows it: A/B tests and bandits keep the file's weights, but for an abort."""
+    fixed = release.challenger is not None and release.challenger.mode in ("ab", "bandit")
+    return replace(decision, action=Action.HOLD) if fixed and decision.action is not Action.ABORT else decision
+
+
+def _outcomes(release: Release, matured: Columns) -> dict[str, Outcomes]:
+    """Return how often each version was right on the rows that both scored and whose label is known."""
+    ours, theirs = _scores(release, matured)
+    both = np.isfinite(ours) & np.isfinite(theirs)
+    truth = matured["value"][both] >= _HALF
+    found = {}
+    digest = release.challenger.digest if release.challenger else ""
+    for name, scores in ((digest, ours), (release.champion.digest, theirs)):
+        right = int(np.count_nonzero((scores[both] >= _HALF) == truth))
+        found[name] = Outcomes(right=right, wrong=int(both.sum()) - right)
+    return found
 
 
 def _seen(

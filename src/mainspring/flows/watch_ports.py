@@ -12,6 +12,7 @@ from mainspring.flows.train import TrainResult
 from mainspring.kernel.events import Ledger
 from mainspring.observe.plans import MonitoringPlan, RetrainPolicy
 from mainspring.observe.ports import Observations
+from mainspring.serve.bandit import Outcomes
 
 ACTOR = "watch"
 
@@ -45,7 +46,8 @@ class WatchPorts:
 
     posted: called with the time after the log was read, to take in labels that were posted to the server.
     references: model digest -> the reference profile of its signed directory, or None. train: makes a candidate.
-    compact: called at the end of a look to turn closed log segments into Parquet; returns how many.
+    compact: called at the end of a look to turn closed log segments into Parquet; returns how many. reward: is given
+    what came true of both versions' answers, by digest, for a bandit.
     """
 
     ledger: Ledger
@@ -55,4 +57,5 @@ class WatchPorts:
     release: ReleasePorts
     train: Callable[[Candidate], TrainResult]
     compact: Callable[[], int]
+    reward: Callable[[Mapping[str, Outcomes]], None] = lambda _: None
     posted: Callable[[int], Posted] = lambda _: Posted()

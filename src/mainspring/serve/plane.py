@@ -71,6 +71,7 @@ class Plane:
         self._ids, self._assemble = RequestIds(random), assemble
         self._serving: Serving | None = None
         self.model = ""
+        self._chosen_weight: float | None = None
         self.turns = Turns(self.gathered, self._pair, rules.late_us)
 
     @property
@@ -84,14 +85,20 @@ class Plane:
         serving = self._serving
         if serving is None or serving.challenger is None:
             return 0.0
-        return allowed_weight(serving.routing, self.override.aborted)
+        return allowed_weight(serving.routing, self.override.aborted, self._chosen_weight)
 
     def swap(self, serving: Serving | None) -> None:
         """Serve other versions or weights from the next request on; None: nothing until the next swap."""
         if serving is not None:
+            if self._serving is None or self._serving.routing.rollout_id != serving.routing.rollout_id:
+                self._chosen_weight = None
             self.override.follow(serving.routing.commit)
             self.model = serving.routing.model
         self._serving = serving
+
+    def choose(self, weight: float) -> None:
+        """Give the challenger of a bandit this percent; the release file's bounds hold whatever it is."""
+        self._chosen_weight = weight
 
     def loaded(self, model: str, version: int | None = None) -> Serving:
         """Return what serves `model`; raise `NotReady` or `UnknownModel`."""

@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from mainspring.kernel.contract import Contract
 from mainspring.kernel.errors import InvalidValue, MainspringError
 from mainspring.kernel.records import LoggedRequest
+from mainspring.serve.bandit import Rewards
 from mainspring.stats.columns import Array, Columns, Floats
 
-Mode = Literal["canary", "shadow", "ab"]
+Mode = Literal["canary", "shadow", "ab", "bandit"]
 _ALL = 100
 
 
@@ -30,16 +31,22 @@ class Served:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Challenger:
-    """A version on trial. weight: percent of rows it may answer, 0 to 100; `shadow` answers none whatever it says."""
+    """A version on trial. weight: percent of rows it may answer, 0 to 100; `shadow` answers none whatever it says.
+
+    floor: percent of rows that a `bandit` gives it at least; its weight is the most that it gives.
+    """
 
     version: int
     digest: str
     weight: float
     mode: Mode = "canary"
+    floor: float = 0.0
 
     def __post_init__(self) -> None:
         if not 0 <= self.weight <= _ALL:  # also refuses NaN
             raise InvalidValue(f"weight {self.weight} is not a percentage", fix="use 0 to 100")
+        if not 0 <= self.floor <= self.weight:
+            raise InvalidValue(f"a floor of {self.floor} under a weight of {self.weight}", fix="use 0 to the weight")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +107,13 @@ class Releases(Protocol):
 
     def current(self) -> Routing | None:
         """Return the present routing, or None before the first release. Called twice a second: keep it cheap."""
+
+
+class RewardSource(Protocol):
+    """Tells what came true of both versions' answers in a rollout; a watch finds it out."""
+
+    def current(self, champion: str, challenger: str) -> Rewards | None:
+        """Return the outcomes of these two digests, or None where nothing is known. Called twice a second."""
 
 
 class Assemble(Protocol):

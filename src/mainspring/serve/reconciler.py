@@ -10,9 +10,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from mainspring.kernel.errors import MainspringError
+from mainspring.serve.bandit import Rewards, bandit_weight
+from mainspring.serve.cache import ScoreCache
 from mainspring.serve.errors import ModelRefused
 from mainspring.serve.plane import Plane
-from mainspring.serve.ports import Models, Releases, Routing
+from mainspring.serve.ports import Models, Releases, RewardSource, Routing
 from mainspring.serve.versions import Serving, Version, checked, serving_of
 
 _log, _security = logging.getLogger("mainspring.inference"), logging.getLogger("mainspring.security")
@@ -34,7 +36,8 @@ class Reconciled:
 class Reconciler:
     """Brings a plane to the present release. Safe to call from several threads; one look at a time.
 
-    switch: runs the swap where the plane lives (the serving thread); by default at once.
+    switch: runs the swap where the plane lives (the serving thread); by default at once. rewards: what a bandit learns
+    from, or None. cache: keeps scores of the versions, or None.
     """
 
     def __init__(
@@ -43,9 +46,13 @@ class Reconciler:
         releases: Releases,
         models: Models,
         switch: Callable[[Callable[[], None]], None] | None = None,
+        rewards: RewardSource | None = None,
+        cache: ScoreCache | None = None,
     ) -> None:
         self._plane, self._releases, self._models = plane, releases, models
         self.switch: Callable[[Callable[[], None]], None] = switch or (lambda act: act())
+        self._rewards, self.cache = rewards, cache
+        self._learnt: Rewards | None = None
         self._lock = threading.Lock()
         self._seen: Routing | None = None
         self._unloaded = False
@@ -63,10 +70,24 @@ class Reconciler:
                 return self._report(False, {"release": _reason(error)})
             if routing is None:
                 return self._report(False, {})
+            self._learn(routing)
             if routing == self._seen and not (again and self.last.failures):
                 return self._report(False, {k: v for k, v in self.last.failures.items() if k != "release"})
-            self._seen = routing
+            self._seen, self._learnt = routing, None
             return self._follow(routing)
+
+    def _learn(self, routing: Routing) -> None:
+        """Give a bandit's challenger the weight that the outcomes so far call for."""
+        challenger = routing.challenger
+        if challenger is None or challenger.mode != "bandit" or self._rewards is None:
+            return
+        rewards = self._rewards.current(routing.champion.digest, challenger.digest)
+        if rewards is None or (rewards == self._learnt and routing == self._seen):
+            return
+        weight = bandit_weight(rewards, routing.rollout_id, floor=challenger.floor, most=challenger.weight)
+        if routing == self._seen:  # else the swap to this routing comes first, and the next look chooses
+            self._learnt = rewards
+            self.switch(lambda: self._plane.choose(weight))
 
     @property
     def unloaded(self) -> bool:
@@ -119,7 +140,7 @@ class Reconciler:
             if (loaded.digest, loaded.number) == (digest, number):
                 return loaded
         try:
-            version = checked(number, digest, self._models.open(digest))
+            version = checked(number, digest, self._models.open(digest), self.cache)
         except (MainspringError, OSError, ValueError, RuntimeError) as error:
             failures[digest] = _reason(error)
             _tell(number, digest, error)

@@ -28,11 +28,16 @@ def places(keys: Sequence[str], rollout_id: str) -> NDArray[np.uint64]:
     return found
 
 
-def allowed_weight(routing: Routing, aborted: bool) -> float:
-    """Return the percent of rows that the challenger may answer: never more than the file says, 0 once aborted."""
+def allowed_weight(routing: Routing, aborted: bool, chosen: float | None = None) -> float:
+    """Return the percent of rows that the challenger may answer: never more than the file says, 0 once aborted.
+
+    chosen: what a bandit chose; it counts between the file's floor and weight. None: the floor.
+    """
     challenger = routing.challenger
     if challenger is None or aborted or challenger.mode == "shadow":
         return 0.0
+    if challenger.mode == "bandit":
+        return challenger.floor if chosen is None else min(max(chosen, challenger.floor), challenger.weight)
     return challenger.weight
 
 

@@ -1,7 +1,7 @@
 """Versions that may answer: loaded, checked against their recorded sample, and warm before they see traffic."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from mainspring.kernel.contract import Contract, Kind
 from mainspring.kernel.errors import InvalidValue
 from mainspring.serve.blocks import Block, Layout, View
+from mainspring.serve.cache import ScoreCache
 from mainspring.serve.errors import BadInput, ModelGone, ModelRefused, RequestRefused, RowsRefused
 from mainspring.serve.pace import Pace, measured
 from mainspring.serve.ports import Engine, LoadedModel, PackedEngine, Routing
@@ -107,8 +108,11 @@ class Serving:
         return (self.champion,) if self.challenger is None else (self.champion, self.challenger)
 
 
-def checked(number: int, digest: str, model: LoadedModel) -> Version:
-    """Return a version that answers its recorded sample as it did at training (within 1e-6); warms it on the way."""
+def checked(number: int, digest: str, model: LoadedModel, cache: ScoreCache | None = None) -> Version:
+    """Return a version that answers its recorded sample as it did at training (within 1e-6); warms it on the way.
+
+    cache: keeps its scores, or None. The sample and the timing are always the engine's own.
+    """
     contract = model.contract
     inputs = {item.name: item.kind for item in contract.inputs}
     layout = Layout.of(inputs)
@@ -123,7 +127,7 @@ def checked(number: int, digest: str, model: LoadedModel) -> Version:
     if not np.isfinite(scores).all() or worst > SAMPLE_TOLERANCE:
         raise ModelRefused(f"version {number} is {worst} off on its recorded sample", fix="train it again")
     version.pace.begin(measured(version.score, sample))
-    return version
+    return version if cache is None else replace(version, packed=cache.wrapped(digest, version.packed))
 
 
 def _packed(engine: Engine, layout: Layout) -> Callable[[Block], Floats]:

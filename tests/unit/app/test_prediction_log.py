@@ -48,8 +48,9 @@ def test_the_serving_file_counts_as_committed(root: Path, monkeypatch: pytest.Mo
         server_parts(ServerRoom(root=root, environment="local"), replay_clock=False)
     monkeypatch.setenv("LOG_KEY", SECRET)
     parts = server_parts(ServerRoom(root=root, environment="local", worker=2), replay_clock=False)
-    assert parts.fleet.members[0].log.rules == LogRules(sample=0.5, redact=frozenset({"@key"}), key_secret=SECRET.encode())
-    parts.fleet.members[0].log.close()
+    log = parts.fleet.members[0].log
+    assert log.rules == LogRules(sample=0.5, redact=frozenset({"@key"}), key_secret=SECRET.encode())
+    log.close()
     assert (root / ".mainspring" / "log" / "writer-2.lock").exists()
     assert logged_key(root, "local", False)("p1") == log_rules(found).key("p1") != "p1"
 

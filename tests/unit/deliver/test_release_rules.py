@@ -139,7 +139,7 @@ def test_rolling_back_never_restores_what_was_just_left(moves: list[str]) -> Non
 @given(
     version=st.integers(1, 10**6),
     weight=st.integers(0, 100),
-    mode=st.sampled_from(["canary", "shadow", "ab"]),
+    mode=st.sampled_from(["canary", "shadow", "ab", "bandit"]),
     hold=st.integers(1, 10**6).map(lambda seconds: seconds * SECOND),
     abort_plan=st.fixed_dictionaries(
         {},
@@ -152,7 +152,8 @@ def test_rolling_back_never_restores_what_was_just_left(moves: list[str]) -> Non
     ),
 )
 def test_a_document_says_all_of_a_release(version: int, weight: int, mode: Any, hold: int, abort_plan: Any) -> None:  # noqa: ANN401
-    challenger = Challenger(version=version, digest=digest_of("c"), weight=weight, mode=mode)
+    floor = weight // 2 if mode == "bandit" else 0
+    challenger = Challenger(version=version, digest=digest_of("c"), weight=weight, mode=mode, floor=floor)
     plan = Plan(steps=(weight or 1, 100) if weight < 100 else (100,), hold=hold, abort=abort_plan)
     release = Release(model="m", champion=champion(1), challenger=challenger, plan=plan)
     assert from_document(to_document(release)) == release

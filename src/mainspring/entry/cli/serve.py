@@ -45,6 +45,10 @@ _MAX_TOKEN = 4_096
     "--log-sink", "log_sinks", multiple=True, metavar="URL",
     help="Send the prediction log there too: s3://, gs://, az://, file:/// or http(s):// (CloudEvents). Repeatable.",
 )  # fmt: skip
+@click.option(
+    "--cache-mb", type=click.IntRange(0, 65_536), default=0, show_default=True, metavar="MB",
+    help="Keep scores of equal rows, so many MB a project and worker; 0: off.",
+)  # fmt: skip
 @click.option("--drain", default=1.0, show_default=True, metavar="SECONDS", help="Answer on for so long after SIGTERM.")
 @click.option(
     "--access-log", default=None, metavar="FILE",
@@ -68,7 +72,9 @@ def serve(*, environment: str, clock: str, as_json: bool, **given: Any) -> None:
     """
     from mainspring.app.serving import ServerRoom
 
-    room = ServerRoom(root=here().resolve(), environment=environment, log_sinks=given["log_sinks"])
+    room = ServerRoom(
+        root=here().resolve(), environment=environment, log_sinks=given["log_sinks"], cache_mb=given["cache_mb"]
+    )
     if given["workers"] > 1:
         _supervise(room, clock, as_json, given)
     else:
@@ -116,6 +122,7 @@ def _supervise(room: "ServerRoom", clock: str, as_json: bool, given: dict[str, A
             sys.executable, "-m", "mainspring", "-C", str(room.root), "serve", "--env", room.environment,
             "--host", given["host"], "--port", str(given["port"]), "--drain", str(given["drain"]), "--json",
             "--worker", f"{number}/{count}", "--listener", str(listener), *_told(given),
+            "--cache-mb", str(room.cache_mb),
             *(word for url in room.log_sinks for word in ("--log-sink", url)),
         ]  # fmt: skip
 
