@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mainspring.app.serving import ServerParts, ServerRoom, server_parts
+from mainspring.app.serving import ServerRoom, server_parts
 from mainspring.app.steps import step_ports
 from mainspring.app.workspace import Workspace
 from mainspring.data import views
@@ -18,6 +18,7 @@ from mainspring.kernel.contract import Contract
 from mainspring.kernel.errors import InvalidValue, NotFound, RunFailed
 from mainspring.kernel.times import parse_time
 from mainspring.serve.entities import ASK_PREFIX
+from mainspring.serve.fleet import Member
 from mainspring.serve.questions import Question
 from mainspring.serve.tensors import Tensor
 from mainspring.stats.columns import Array, Columns, take
@@ -41,7 +42,7 @@ class Batch:
 class PlaneScoring:
     """Answers rows with the release as committed; see `flows.score.Scoring`."""
 
-    def __init__(self, parts: ServerParts) -> None:
+    def __init__(self, parts: Member) -> None:
         self._parts = parts
         found = parts.reconciler.look()
         serving = parts.plane.serving
@@ -88,7 +89,7 @@ def score_batch(workspace: Workspace, batch: Batch, say: Callable[[str], None] =
     from mainspring.adapters.frames.parquet import ParquetFrames
 
     room = ServerRoom(root=workspace.paths.root, environment=workspace.environment, worker=WRITER)
-    parts = server_parts(room, replay_clock=False)
+    (parts,) = server_parts(room, replay_clock=False).fleet.members
     try:
         scoring = PlaneScoring(parts)
         table = _period(workspace, batch, scoring) if batch.file is None else _file(batch.file, scoring.contract)

@@ -1,5 +1,6 @@
 """Look and act: windows, rollouts, retraining over real flows in memory; the ledger tells all that is remembered."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -8,12 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.unit.flows.story import ENVIRONMENT, START, TICK, Watched, good, reversed_score, silent
 
+from mainspring.deliver.release import Mode
 from mainspring.deliver.rollout import Action
 from mainspring.flows import release as moves
 from mainspring.flows.judge import judge_window
 from mainspring.flows.memory import remember, remembered
 from mainspring.kernel.errors import MainspringError, NotFound, RunFailed
 from mainspring.kernel.times import DAY, HOUR, format_time
+from mainspring.serve.bandit import Outcomes
 
 WEEK = 28
 
@@ -349,3 +352,38 @@ def test_the_score_that_paired_quality_reads_is_finite(watched: Watched) -> None
     for event in watched.ledger.read(kind="rollout.judged"):
         paired = event.body["paired"]
         assert paired is None or np.isfinite(paired["difference"])
+
+
+@pytest.mark.parametrize("mode", ["ab", "bandit"])
+def test_an_ab_test_and_a_bandit_keep_their_weights_and_a_bandit_is_told_what_came_true(
+    watched: Watched, mode: Mode
+) -> None:
+    told: list[Mapping[str, Outcomes]] = []
+    watched.ports = replace(watched.ports, reward=told.append)
+    first = watched.begin()
+    second = watched.make(reversed_score if mode == "bandit" else good)
+    moved = moves.promote(watched.move("a test"), second, watched.release, plan=watched.plan.rollout, mode=mode)
+    assert moved.event is not None
+    watched.memory.released(moved.event)
+    looked = watched.run(3, rows=60)
+    assert {one.rollout.action for one in looked if one.rollout} == {Action.HOLD}
+    release = looked[-1].release
+    assert release is not None
+    assert release.challenger is not None
+    assert (release.challenger.mode, release.challenger.weight) == (mode, watched.plan.rollout.steps[0])
+    assert bool(told) == (mode == "bandit")
+    if told:
+        outcomes = told[-1]
+        assert outcomes[first].right + outcomes[first].wrong == outcomes[second].right + outcomes[second].wrong > 0
+        assert outcomes[first].right > outcomes[second].right
+
+
+def test_a_broken_bandit_is_aborted(watched: Watched) -> None:
+    watched.begin()
+    digest = watched.make(silent)
+    moved = moves.promote(watched.move("a test"), digest, watched.release, plan=watched.plan.rollout, mode="bandit")
+    assert moved.event is not None
+    watched.memory.released(moved.event)
+    looked = watched.tick()
+    assert looked.rollout is not None
+    assert looked.rollout.action is Action.ABORT
