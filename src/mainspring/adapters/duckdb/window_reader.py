@@ -2,6 +2,8 @@
 
 # ruff: noqa: S608 - every name and literal goes through `quoted` and `text_literal`
 
+from concurrent.futures import ThreadPoolExecutor
+
 import duckdb
 import numpy as np
 
@@ -14,6 +16,8 @@ from mainspring.data.ports import KEY_JOINT
 from mainspring.data.views import Definitions, WindowView
 from mainspring.stats.columns import Array, Columns, take
 
+_THREADS = 2
+"""Kinds of keys answered at once: numpy sorts and searches outside Python's lock. Sums of integers stay the same."""
 _NEVER = f"{NEVER_KNOWN}::BIGINT"
 
 
@@ -36,12 +40,15 @@ class WindowReader:
         """Return every feature of the views: a value for each row of the table `asks`, in its order."""
         rows, ids = self._rows()
         asked = self._asked()
+        with ThreadPoolExecutor(_THREADS) as pool:
+            parts = pool.map(lambda by: self._answered(by, Windows(rows, ids[by]), asked[by]), self._keys)
+            return {name: values for part in parts for name, values in part.items()}
+
+    def _answered(self, by: tuple[str, ...], windows: Windows, asked: Asked) -> dict[str, Array]:
         found: dict[str, Array] = {}
-        for by in self._keys:
-            windows = Windows(rows, ids[by])
-            for view in (view for view in self._answers if view.by == by):
-                columns = windows.answer(view, self._answers[view], asked[by])
-                found.update({f"{view.name}.{name}": values for name, values in columns.items()})
+        for view in (view for view in self._answers if view.by == by):
+            columns = windows.answer(view, self._answers[view], asked)
+            found.update({f"{view.name}.{name}": values for name, values in columns.items()})
         return found
 
     def stream(self, view: WindowView, start: int, end: int) -> Columns:
