@@ -5,9 +5,12 @@ ten stay below is a drift detector's usual value; for a fault detector it is the
 saw is not drift, and a threshold needs no tuning. (Why nine in ten: docs/studies/flights.md.)
 """
 
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from mainspring.kernel.errors import InvalidValue
@@ -20,6 +23,7 @@ from mainspring.stats.columns import Array, Columns, Floats
 
 PARTS = 20
 MAX_LEVELS = 100
+_AT_ONCE = 2
 WEEK_DAYS = 7
 MIN_WEEK_ROWS = 100
 Days = NDArray[np.int64]
@@ -31,13 +35,15 @@ def reference_profile(columns: Columns, asked_at: Array, scores: Array) -> Refer
 
     columns: inputs by name, float64 or object. asked_at: int64 UTC microseconds, in any order.
     """
-    order = np.argsort(asked_at, kind="stable")
-    at = np.asarray(asked_at, np.int64)[order]
+    at = np.asarray(asked_at, np.int64)
+    order = np.argsort(at, kind="stable")
+    at = at[order]
     if not len(at):
         raise InvalidValue("a reference cannot be learnt from no rows", fix="train on data")
     days = (at // DAY) - (at[0] // DAY)
     table = {**columns, OUTPUT: np.asarray(scores, np.float64)}
-    learnt = tuple(_learn(name, values[order], days) for name, values in table.items())
+    with ThreadPoolExecutor(_AT_ONCE) as pool:  # sorting and searching run outside Python's lock
+        learnt = tuple(pool.map(lambda name: _learn(name, table[name][order], days), table))
     return Reference(columns=learnt, rows=len(at), start=int(at[0]), end=int(at[-1]) + 1)
 
 
@@ -46,9 +52,10 @@ def cut_points(numbers: Floats) -> Floats:
     known = numbers[np.isfinite(numbers)]
     if not len(known):
         return np.zeros(0)
-    low, high = float(known.min()), float(known.max())
-    inner = np.unique(np.quantile(known, np.arange(1, PARTS) / PARTS, method="higher"))
-    below, above = _widened(np.array([low]), np.array([high]))
+    known = np.sort(known)
+    twentieths = np.ceil((len(known) - 1) * (np.arange(1, PARTS) / PARTS)).astype(np.intp)
+    inner = np.unique(known[twentieths])
+    below, above = _widened(known[:1], known[-1:])
     return np.unique(np.concatenate([below, inner, above]))
 
 
@@ -60,18 +67,13 @@ def novelty(values: Array, days: Days) -> float:
     """
     if not len(days):
         return 0.0
-    numbers = values.dtype.kind == "f"
-    ranges = _ranges(values, days) if numbers else []
-    firsts = days if numbers else _first_days(values, days)
     edges = np.searchsorted(days, np.arange(int(days[-1]) + 2))
-    largest = 0.0
-    for first in range(int(days[0]) + WEEK_DAYS, len(edges) - WEEK_DAYS):
-        start, end = int(edges[first]), int(edges[first + WEEK_DAYS])
-        if end - start >= MIN_WEEK_ROWS:
-            part = values[start:end]
-            new = _outside(part, *ranges[first - 1]) if numbers else firsts[start:end] >= first
-            largest = max(largest, float(np.mean(new)))
-    return largest
+    firsts = np.arange(int(days[0]) + WEEK_DAYS, len(edges) - WEEK_DAYS)
+    firsts = firsts[edges[firsts + WEEK_DAYS] - edges[firsts] >= MIN_WEEK_ROWS]
+    if not len(firsts):
+        return 0.0
+    find_new = _numbers_beyond if values.dtype.kind == "f" else _levels_since
+    return max(find_new(values, edges, firsts))
 
 
 def _learn(name: str, values: Array, days: Days) -> ColumnReference:
@@ -93,8 +95,9 @@ def _binned(name: str, values: Array) -> tuple[ColumnReference, Counts, Array]:
 
 def _levelled(name: str, values: Array) -> tuple[ColumnReference, Counts, Array]:
     """Return a string column without counts, the bin of every row, and the level codes of the known values."""
-    found: dict[str | None, int] = {None: 0}
-    codes = np.array([found.setdefault(value, len(found)) for value in values.tolist()], np.int64)
+    texts = values.tolist()
+    found: dict[str | None, int] = {level: code for code, level in enumerate(dict.fromkeys([None, *texts]))}
+    codes = np.fromiter(map(found.__getitem__, texts), np.int64, len(texts))
     counted = np.bincount(codes, minlength=len(found)).tolist()
     names = [(-counted[code], level) for level, code in found.items() if level is not None]
     levels = tuple(level for _, level in sorted(names)[:MAX_LEVELS])
@@ -114,31 +117,30 @@ def _usual(kind: Kind, place: Counts, days: Days, bins: int) -> dict[str, float]
     found = {}
     for detector in DETECTORS:
         if kind in detector.kinds:
-            values = [detector.measure(kind, total - week, week).value for week in full]
-            found[detector.name] = float(np.quantile(values, USUAL[detector.tells])) if values else 0.0
+            values = detector.each(kind, total - full, full)
+            found[detector.name] = float(np.quantile(values, USUAL[detector.tells])) if len(values) else 0.0
     return found
 
 
-def _first_days(codes: Array, days: Days) -> Days:
-    """Return for each row the day on which its level was first seen."""
-    first = np.zeros(int(codes.max()) + 1, np.int64)
-    first[codes[::-1]] = days[::-1]
-    return first[codes]
+def _levels_since(codes: Array, edges: Days, firsts: Days) -> Iterator[float]:
+    """Yield for each window that starts on a day of `firsts` the share of values first seen on that day or later."""
+    place = np.full(int(codes.max()) + 1, len(codes), np.int64)
+    np.minimum.at(place, codes, np.arange(len(codes)))
+    for first in firsts.tolist():
+        yield float(np.mean(place[codes[edges[first] : edges[first + WEEK_DAYS]]] >= edges[first]))
 
 
-def _ranges(numbers: Floats, days: Days) -> list[tuple[float, float]]:
-    """Return the widened range of everything known by the end of each day."""
-    ends = np.searchsorted(days, np.arange(int(days[-1]) + 1), side="right") - 1
-    low, high = np.minimum.accumulate(numbers)[ends], np.maximum.accumulate(numbers)[ends]
-    below, above = _widened(low, high)
-    return list(zip(below.tolist(), above.tolist(), strict=True))
-
-
-def _outside(part: Floats, below: float, above: float) -> NDArray[np.bool_]:
-    if part.min() >= below and part.max() < above:
-        return np.zeros(1, np.bool_)
-    new: NDArray[np.bool_] = (part < below) | (part >= above)
-    return new
+def _numbers_beyond(numbers: Floats, edges: Days, firsts: Days) -> Iterator[float]:
+    """Yield for each window the share of values outside the widened range of the days before it; 0.0 first."""
+    filled = np.flatnonzero(np.diff(edges))
+    low, high = np.full(len(edges) - 1, np.inf), np.full(len(edges) - 1, -np.inf)
+    low[filled], high[filled] = (extreme.reduceat(numbers, edges[filled]) for extreme in (np.minimum, np.maximum))
+    below, above = _widened(np.minimum.accumulate(low)[firsts - 1], np.maximum.accumulate(high)[firsts - 1])
+    least, most = sliding_window_view(low, WEEK_DAYS).min(axis=1), sliding_window_view(high, WEEK_DAYS).max(axis=1)
+    yield 0.0
+    for place in np.flatnonzero((least[firsts] < below) | (most[firsts] >= above)):
+        part = numbers[edges[firsts[place]] : edges[firsts[place] + WEEK_DAYS]]
+        yield float(np.mean((part < below[place]) | (part >= above[place])))
 
 
 def _widened(low: Floats, high: Floats) -> tuple[Floats, Floats]:

@@ -6,7 +6,7 @@ exact one: the test is conservative. The p-value is the asymptotic one with the 
 
 import numpy as np
 
-from mainspring.stats.columns import Array
+from mainspring.stats.columns import Array, Floats
 
 
 def ks(expected: Array, actual: Array) -> tuple[float, float]:
@@ -22,5 +22,13 @@ def ks(expected: Array, actual: Array) -> tuple[float, float]:
     n, m = first.sum(), second.sum()
     if not n or not m:
         return 0.0, 1.0
-    distance = float(np.abs(np.cumsum(first) / n - np.cumsum(second) / m).max())
+    distance = float(ks_each(first, second))
     return distance, float(kolmogorov(distance * np.sqrt(n * m / (n + m))))
+
+
+def ks_each(expected: Array, actual: Array) -> Floats:
+    """Return the distance of each pair of count vectors: [.., bins] of both give [..]; 0.0 where either is empty."""
+    first, second = np.cumsum(expected, axis=-1, dtype=np.float64), np.cumsum(actual, axis=-1, dtype=np.float64)
+    n, m = first[..., -1:], second[..., -1:]
+    distance = np.abs(first / np.maximum(n, 1.0) - second / np.maximum(m, 1.0)).max(axis=-1)
+    return np.where((n[..., 0] > 0) & (m[..., 0] > 0), distance, 0.0)

@@ -6,6 +6,7 @@ PSI / (1/n + 1/m) is about chi-squared with bins - 1 degrees of freedom (Yurdaku
 """
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mainspring.stats.columns import Array, Floats
 
@@ -20,12 +21,17 @@ def psi(expected: Array, actual: Array) -> float:
     >>> round(psi(np.array([500, 500]), np.array([250, 750])), 3)
     0.274
     """
+    return float(psi_each(expected, actual))
+
+
+def psi_each(expected: Array, actual: Array) -> Floats:
+    """Return the PSI of each pair of count vectors: [.., bins] of both give [..]."""
     before, now = np.asarray(expected, np.float64), np.asarray(actual, np.float64)
-    if not before.sum() or not now.sum():
-        return 0.0
     used = (before > 0) | (now > 0)
-    p, q = _shares(before[used]), _shares(now[used])
-    return float(((q - p) * np.log(q / p)).sum())
+    p, q = _shares(before, used), _shares(now, used)
+    ratio = np.divide(q, p, out=np.ones_like(q), where=used)
+    filled = (before.sum(axis=-1) > 0) & (now.sum(axis=-1) > 0)
+    return np.where(filled, ((q - p) * np.log(ratio)).sum(axis=-1), 0.0)
 
 
 def psi_p_value(value: float, expected: Array, actual: Array) -> float:
@@ -39,7 +45,7 @@ def psi_p_value(value: float, expected: Array, actual: Array) -> float:
     return float(chdtrc(used - 1, value / (1 / n + 1 / m)))
 
 
-def _shares(counts: Floats) -> Floats:
-    smooth: Floats = counts + HALF
-    shares: Floats = smooth / smooth.sum()
+def _shares(counts: Floats, used: NDArray[np.bool_]) -> Floats:
+    smooth = np.where(used, counts + HALF, 0.0)
+    shares: Floats = smooth / np.maximum(smooth.sum(axis=-1, keepdims=True), HALF)
     return shares

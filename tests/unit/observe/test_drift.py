@@ -48,6 +48,13 @@ class TestEveryDetector:
         found = detector.measure(kind, np.array([0, 4, 4, 0, 1]), np.zeros(5))
         assert (found.value, found.p) == (0.0, 1.0)
 
+    def test_many_windows_at_once_have_the_values_of_each(self, detector: Detector, kind: Kind) -> None:
+        now = np.random.default_rng(3).integers(0, 40, (30, 7))
+        now[4], now[5, :-1], now[6, 1:] = 0, 0, 0
+        before = np.vstack([now[1:], now[:1]])
+        found = [detector.measure(kind, old, new).value for old, new in zip(before, now, strict=True)]
+        np.testing.assert_allclose(detector.each(kind, before, now), found, rtol=1e-12)
+
     def test_everything_elsewhere_is_over_any_threshold_it_learnt_in_calm(self, detector: Detector, kind: Kind) -> None:
         moved = np.array([0, 0, 0, 0, 900, 900])
         found = detector.measure(kind, np.array([0, 400, 300, 300, 0, 0]), moved)

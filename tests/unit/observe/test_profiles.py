@@ -151,3 +151,21 @@ def test_ticks_and_windows() -> None:
     assert len(found) == 28
     with pytest.raises(InvalidValue):
         window_ticks(0, 7 * HOUR, 6 * HOUR)
+
+
+def test_novelty_is_the_largest_share_of_a_week_that_the_days_before_had_not_seen() -> None:
+    random = np.random.default_rng(5)
+    days = np.sort(random.integers(0, 60, 9_000))
+    days = days[(days < 20) | (days > 23)]  # some days are empty
+    numbers = random.normal(size=len(days)) * np.where((days > 40) & (random.random(len(days)) < 0.3), 30.0, 1.0)
+    codes = np.where((days > 30) & (random.random(len(days)) < 0.2), days // 5, 1)
+    for values in (numbers, codes):
+        shares = [0.0]
+        for first in range(7, 54):
+            inside, before = values[(days >= first) & (days < first + 7)], values[days < first]
+            if len(inside) >= 100:
+                low, high = before.min(), before.max()
+                wide = high - low
+                apart = (inside < low - wide) | (inside >= high + wide)
+                shares.append(float(np.mean(apart if values is numbers else ~np.isin(inside, before))))
+        assert novelty(values, days) == max(shares) > 0

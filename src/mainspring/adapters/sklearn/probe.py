@@ -6,7 +6,7 @@ never seen, or missing where training had missing values (elsewhere estimators a
 watching reports it as a data fault). A row on which the original itself fails is left out.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -30,17 +30,25 @@ def probe(estimator: Any, columns: Columns, nullable: Collection[str]) -> tuple[
     """
     base = _spread(columns, HOLDOUT_ROWS)
     edges = _edges(estimator, base)
-    parts = [base, _beside(base, edges)]
-    scores = [positive(estimator, part) for part in parts]
-    for name in (name for name, values in base.items() if values.dtype == object or name in nullable):
-        odd = _odd(base, name)
+    usual = _stacked([base, _beside(base, edges)])
+    odd = [_odd(base, name) for name, values in base.items() if values.dtype == object or name in nullable]
+    rows = _stacked([usual, *odd])
+    try:
+        return rows, positive(estimator, rows)
+    except ValueError:
+        return _answered(estimator, usual, odd)
+
+
+def _answered(estimator: Any, usual: Columns, odd: Sequence[Columns]) -> tuple[Columns, Floats]:  # noqa: ANN401
+    """Return all rows but the odd ones that the original refuses: there is no answer to compare with."""
+    parts, scores = [usual], [positive(estimator, usual)]
+    for part in odd:
         try:
-            scores.append(positive(estimator, odd))
+            scores.append(positive(estimator, part))
         except ValueError:
-            continue  # the original refuses such rows, so there is no answer to compare with
-        parts.append(odd)
-    rows = {name: np.concatenate([part[name] for part in parts]) for name in base}
-    return rows, np.concatenate(scores)
+            continue
+        parts.append(part)
+    return _stacked(parts), np.concatenate(scores)
 
 
 def positive(estimator: Any, columns: Columns) -> Floats:  # noqa: ANN401 - any estimator
@@ -116,6 +124,10 @@ def _beside(base: Columns, edges: dict[str, Array]) -> Columns:
     if not parts:
         return take(base, np.arange(0))
     return {name: np.concatenate([part[name] for part in parts]) for name in base}
+
+
+def _stacked(parts: Sequence[Columns]) -> Columns:
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def _odd(base: Columns, name: str) -> Columns:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from mainspring.stats.columns import Array
+from mainspring.stats.columns import Array, Floats
 
 Kind = Literal["number", "string"]
 
@@ -22,7 +22,8 @@ class Detector:
     """Measures counts against expected counts of the same bins (`profiles`: nulls last).
 
     tells: `drift` (the world may have changed) or `fault` (an input is broken). kinds: columns it can measure.
-    floor: no threshold lies below it, however calm training was. slack: added to what was usual.
+    floor: no threshold lies below it, however calm training was. slack: added to what was usual. each: the values
+    alone, of many pairs at once: [windows, bins] of both give [windows].
     """
 
     name: str
@@ -31,6 +32,7 @@ class Detector:
     floor: float
     slack: float
     measure: Callable[[Kind, Array, Array], Measured]
+    each: Callable[[Kind, Array, Array], Floats]
 
     def threshold(self, usual: float) -> float:
         """Return the value above which it raises, given what was usual in training."""

@@ -4,17 +4,24 @@ What was usual is learnt by looking forward inside training (`references.novelty
 before it. A calendar column such as month is new every month by construction, so its usual is 1 and it never raises.
 """
 
+import numpy as np
+
 from mainspring.observe.drift.detector import Detector, Kind, Measured
-from mainspring.stats.columns import Array
+from mainspring.stats.columns import Array, Floats
 
 
 def measure(kind: Kind, expected: Array, actual: Array) -> Measured:
     """Return the share of known values in the outer bins: beyond the widened range, or of other levels."""
-    known = float(actual[:-1].sum())
-    if not known:
-        return Measured(value=0.0)
-    outside = float(actual[-2]) + (float(actual[0]) if kind == "number" else 0.0)
-    return Measured(value=min(outside / known, 1.0))
+    return Measured(value=float(each(kind, expected, actual)))
 
 
-NOVELTY = Detector(name="novelty", tells="fault", kinds=("number", "string"), floor=0.1, slack=0.1, measure=measure)
+def each(kind: Kind, expected: Array, actual: Array) -> Floats:
+    """Return the share of each window; 0.0 where nothing is known."""
+    outside = actual[..., -2] + (actual[..., 0] if kind == "number" else 0)
+    shares: Floats = np.minimum(outside / np.maximum(actual[..., :-1].sum(axis=-1), 1), 1.0)
+    return shares
+
+
+NOVELTY = Detector(
+    name="novelty", tells="fault", kinds=("number", "string"), floor=0.1, slack=0.1, measure=measure, each=each
+)  # fmt: skip

@@ -1,8 +1,8 @@
 """Population stability index over all bins but nulls: the measure of drift for numbers and strings."""
 
 from mainspring.observe.drift.detector import Detector, Kind, Measured
-from mainspring.stats.columns import Array
-from mainspring.stats.psi import psi, psi_p_value
+from mainspring.stats.columns import Array, Floats
+from mainspring.stats.psi import psi, psi_each, psi_p_value
 
 
 def measure(kind: Kind, expected: Array, actual: Array) -> Measured:
@@ -12,4 +12,11 @@ def measure(kind: Kind, expected: Array, actual: Array) -> Measured:
     return Measured(value=value, p=psi_p_value(value, before, now))
 
 
-PSI = Detector(name="psi", tells="drift", kinds=("number", "string"), floor=0.05, slack=0.0, measure=measure)
+def each(kind: Kind, expected: Array, actual: Array) -> Floats:
+    """Return the PSI of each window."""
+    return psi_each(expected[..., :-1], actual[..., :-1])
+
+
+PSI = Detector(
+    name="psi", tells="drift", kinds=("number", "string"), floor=0.05, slack=0.0, measure=measure, each=each
+)  # fmt: skip
