@@ -34,6 +34,8 @@ def test_a_full_disk_fails_no_answer_and_every_lost_row_is_counted(
         for _ in range(10):
             assert len(client.infer_binary(columns(3)).scores) == 3
         client.flush()
+        assert metric(server, "mainspring_log_sink_dropped_rows_total") == 30
+        assert metric(server, "mainspring_log_sink_failing") == 1
         monkeypatch.delenv("MAINSPRING_FAILPOINT")
         client.infer_binary(columns(3))
         client.flush()

@@ -20,6 +20,7 @@ from mainspring.entry.inference.sums import joined
 from mainspring.kernel.times import FixedClock
 from mainspring.serve.errors import BadParameter, Forbidden, NotReady, UnknownRoute
 from mainspring.serve.fleet import Fleet, Member
+from mainspring.serve.log_sinks import SinkReport
 
 _LIMIT = 65_536
 _LATEST = 253_402_300_799_999_999
@@ -116,7 +117,14 @@ def _member_state(member: Member) -> dict[str, Any]:
             "fallback_rows": counts.fallback_rows,
         },
         "logged": log.counts.rows, "frames": log.counts.frames, "dropped": log.counts.dropped_rows,
-        "waiting": log.waiting_rows, "log_failure": log.failure,
+        "waiting": log.waiting_rows, "log_failure": log.failure, "sinks": [_sink_state(one) for one in log.sinks()],
+    }  # fmt: skip
+
+
+def _sink_state(report: SinkReport) -> dict[str, Any]:
+    return {
+        "name": report.name, "state": report.state, "rows": report.counts.rows, "waiting": report.waiting_rows,
+        "dropped": report.counts.dropped_rows, "failures": report.counts.failures, "failure": report.failure,
     }  # fmt: skip
 
 

@@ -142,7 +142,18 @@ def _logged(member: Member) -> Iterator[Metric]:
     yield _counter("mainspring_log_rows", "Rows on disk", model, counts.rows)
     yield _counter("mainspring_log_dropped_rows", "Rows that the log lost", model, counts.dropped_rows)
     yield _counter("mainspring_log_failures", "Failed writes", model, counts.failures)
+    yield _counter("mainspring_log_sampled_out_rows", "Rows that the rules leave out", model, counts.sampled_out_rows)
     yield _gauge("mainspring_log_waiting_rows", "Rows that wait for the disk", model, member.log.waiting_rows)
+    rows = CounterMetricFamily("mainspring_log_sink_rows", "Rows delivered, by sink", labels=["model", "sink"])
+    dropped = CounterMetricFamily("mainspring_log_sink_dropped_rows", "Rows lost, by sink", labels=["model", "sink"])
+    failing = GaugeMetricFamily(
+        "mainspring_log_sink_failing", "1 (a worker) while what came last was not delivered", labels=["model", "sink"]
+    )
+    for report in member.log.sinks():
+        rows.add_metric([model, report.name], report.counts.rows)
+        dropped.add_metric([model, report.name], report.counts.dropped_rows)
+        failing.add_metric([model, report.name], report.state != "ok")
+    yield from (rows, dropped, failing)
 
 
 def _release(member: Member) -> Iterator[Metric]:
