@@ -50,11 +50,14 @@ def test_a_disk_that_takes_no_more_fails_no_answer_and_is_written_again_when_the
 def test_hours_that_turn_while_it_is_written_and_read_lose_and_double_nothing(tmp_path: Path) -> None:
     log, reader = PredictionLog(SegmentWriter(tmp_path)), SegmentReader(tmp_path)
     taken: list[bool] = []
-    done, numbers = threading.Event(), itertools.count()
+    done, numbers, turn = threading.Event(), itertools.count(), threading.Lock()
 
     def answer() -> None:
-        while (number := next(numbers)) < 4_000:
-            taken.append(log.put(record(number, NOW + number * MINUTE // 10)))  # seven hours
+        while len(taken) < 4_000:
+            with turn:  # a real request is never an hour late
+                number = next(numbers)
+                if number < 4_000:
+                    taken.append(log.put(record(number, NOW + number * MINUTE // 10)))  # seven hours
 
     def rotate() -> None:
         while not done.wait(0.01):
