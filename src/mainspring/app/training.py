@@ -169,9 +169,13 @@ def _judged_runs(workspace: Workspace) -> Iterator[Mirrored]:
     for version, digest in workspace.versions.list(workspace.settings.name):
         evidence, gate, run = (workspace.models.evidence(digest, name) for name in (EVIDENCE, GATE, RUN))
         if evidence is not None and gate is not None and run is not None:
-            yield mirrored(read_run(json.loads(run)), digest, version, evidence, gate)
+            shown = mirrored(read_run(json.loads(run)), digest, version, evidence, gate)
         elif (told := workspace.models.evidence(digest, IMPORT)) is not None:
-            yield mirrored_import(workspace.settings.name, digest, version, told)
+            shown = mirrored_import(workspace.settings.name, digest, version, told)
+        else:
+            continue
+        files = workspace.models.open(digest, workspace.keys.trusted(workspace.environment))
+        yield replace(shown, onnx=files.get("model.onnx", b""))
 
 
 def mirror_of(workspace: Workspace) -> "MlflowMirror":

@@ -108,7 +108,7 @@ class Mirrored:
     """One finished run, or one adopted model, as a tracking server shows it.
 
     run: its id. model: the model's name. digest, version: the registered model, 0 before it has a version.
-    params, metrics: flat. files: evidence by name.
+    params, metrics: flat. files: evidence by name. onnx: the model's graph, or b"" where it is not shown.
     """
 
     run: str
@@ -119,6 +119,7 @@ class Mirrored:
     metrics: Mapping[str, float]
     files: Mapping[str, bytes] = field(default_factory=dict)
     tags: Mapping[str, Any] = field(default_factory=dict)
+    onnx: bytes = b""
 
 
 class RunMirror(Protocol):

@@ -6,7 +6,7 @@ candidates are compared with it. Killed anywhere and run again, it ends the same
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -92,7 +92,7 @@ def adopt(offer: Offer, ports: AdoptPorts) -> Adopted:
     return Adopted(
         digest=found.digest, version=found.version, inputs=original.inputs, scores=tuple(scores.tolist()),
         unknown=_unknown(original.inputs, offer.definitions), event=event,
-        unmirrored=_show(mirrored_import(offer.model, found.digest, found.version, canonical_json(told)), ports),
+        unmirrored=_show(mirrored_import(offer.model, found.digest, found.version, canonical_json(told)), model, ports),
     )  # fmt: skip
 
 
@@ -142,11 +142,11 @@ def _told(offer: Offer, digest: str, version: int, told: Mapping[str, Any], port
     return ports.ledger.append([draft], at=ports.clock.now())[0]
 
 
-def _show(mirrored: Mirrored, ports: AdoptPorts) -> str:
+def _show(mirrored: Mirrored, model: bytes, ports: AdoptPorts) -> str:
     if ports.mirror is None:
         return ""
     try:
-        ports.mirror.record(mirrored)
+        ports.mirror.record(replace(mirrored, onnx=model))
     except MainspringError as error:
         return error.what
     return ""

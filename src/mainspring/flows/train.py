@@ -157,6 +157,7 @@ def _show(result: TrainResult, files: Mapping[str, str], chapters: Chapters, por
     try:
         evidence = ports.register.store.get(files["evidence"])
         gate = canonical_json(result.verdict.to_json())
-        ports.mirror.record(mirrored(result.run, result.digest, result.version, evidence, gate))
+        shown = mirrored(result.run, result.digest, result.version, evidence, gate)
+        ports.mirror.record(replace(shown, onnx=ports.register.store.get(files["model"])))
     except MainspringError as error:
         chapters.not_mirrored(error)

@@ -2,12 +2,14 @@
 
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from mainspring.adapters.mlflow.database import make_database
 from mainspring.adapters.mlflow.mirror import MlflowMirror, tracking_uri
+from mainspring.adapters.mlflow.versions import fetch
 from mainspring.develop.errors import MirrorFailed
 from mainspring.develop.ports import Mirrored
 
@@ -91,3 +93,15 @@ def test_a_place_that_cannot_be_written_is_left_to_mlflow(tmp_path: Path) -> Non
     (tmp_path / "file").write_text("")
     assert not make_database(f"sqlite:///{(tmp_path / 'file' / 'mlflow.db').as_posix()}")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.filterwarnings("default")
+def test_a_version_carries_the_graph_as_mlflows_onnx_flavour(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    uri = tracking_uri(tmp_path)
+    mirror = MlflowMirror(uri, tmp_path / "artifacts")
+    mirror.record(replace(_mirrored(), onnx=b"graph"))
+    mirror.record(replace(_mirrored(), onnx=b"graph"))
+    mirror.set_alias("flights", "champion", 1)
+    found = fetch("models:/flights@champion", uri)
+    assert (found.form, found.data, found.inputs) == ("onnx", b"graph", None)

@@ -5,7 +5,9 @@ may be repeated and the whole mirror made again from the ledger. mlflow is impor
 and its telemetry is off.
 """
 
+import json
 import os
+import tempfile
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -17,6 +19,7 @@ from mainspring.develop.ports import Mirrored
 
 DIGEST_TAG, RUN_TAG = "mainspring.digest", "mainspring.run"
 URI_VARIABLE = "MLFLOW_TRACKING_URI"
+MODEL_FOLDER = "model"
 SILENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "true",
@@ -131,7 +134,21 @@ class MlflowMirror:
             self._client.create_registered_model(model)
         if self._shown(model, mirrored.version) is None:
             tags = {DIGEST_TAG: mirrored.digest, "mainspring.version": str(mirrored.version)}
-            self._client.create_model_version(model, f"runs:/{run_id}", run_id, tags=tags)
+            source = f"runs:/{run_id}"
+            if mirrored.onnx:
+                self._log_model(run_id, mirrored)
+                source += f"/{MODEL_FOLDER}"
+            self._client.create_model_version(model, source, run_id, tags=tags)
+
+    def _log_model(self, run_id: str, mirrored: Mirrored) -> None:
+        """Log the graph as MLflow's ONNX flavour, so that `mlflow models serve` can answer with it."""
+        with tempfile.TemporaryDirectory(prefix="mainspring-") as folder:
+            place = Path(folder) / MODEL_FOLDER
+            place.mkdir()
+            (place / "model.onnx").write_bytes(mirrored.onnx)
+            (place / "MLmodel").write_text(described(run_id), "utf-8")
+            (place / "requirements.txt").write_text("onnxruntime\n", "utf-8")
+            self._client.log_artifacts(run_id, str(place), MODEL_FOLDER)
 
     def _shown(self, model: str, version: int) -> str | None:
         """Return MLflow's own number of one of our versions, or None."""
@@ -139,6 +156,18 @@ class MlflowMirror:
             if found.tags.get("mainspring.version") == str(version):
                 return str(found.version)
         return None
+
+
+def described(run_id: str) -> str:
+    """Return an MLmodel file (JSON, which is YAML) of the ONNX flavour and of the python_function that opens it."""
+    return json.dumps({
+        "artifact_path": MODEL_FOLDER,
+        "flavors": {
+            "onnx": {"data": "model.onnx", "providers": ["CPUExecutionProvider"]},
+            "python_function": {"loader_module": "mlflow.onnx", "data": "model.onnx"},
+        },
+        "run_id": run_id,
+    })  # fmt: skip
 
 
 def safe_uri(uri: str) -> str:
