@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from mainspring.adapters.files.checkpoints import Checkpoints
 from mainspring.adapters.files.keys import Keys
 from mainspring.adapters.files.models import ModelStore
 from mainspring.adapters.git.releases import ReleaseFiles
@@ -32,7 +33,7 @@ def ports_of(root: Path) -> ReleasePorts:
     url = f"sqlite:///{state}/ledger.db"
     return ReleasePorts(
         ledger=Ledger(url), files=ReleaseFiles(root), models=ModelStore(state / "models"), versions=Versions(url),
-        keys=Keys(state, root),
+        keys=Keys(state, root), checkpoints=Checkpoints(state / "checkpoints"),
     )  # fmt: skip
 
 
@@ -67,7 +68,10 @@ def killed(root: Path, place: str, what: str, number: int) -> None:
 
 def problems(root: Path) -> list[str]:
     ports = ports_of(root)
-    report = verify("m", ["local"], AuditPorts(ledger=ports.ledger, files=ports.files, versions=ports.versions))
+    wanted = AuditPorts(
+        ledger=ports.ledger, files=ports.files, versions=ports.versions, keys=ports.keys, checkpoints=ports.checkpoints
+    )
+    report = verify("m", ["local"], wanted)
     return [problem.what for problem in report.problems]
 
 

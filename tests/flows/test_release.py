@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine, text
 
+from mainspring.adapters.files.checkpoints import Checkpoints
 from mainspring.adapters.files.keys import Keys
 from mainspring.adapters.files.models import ModelStore
 from mainspring.adapters.git.releases import ReleaseFiles
@@ -20,11 +21,13 @@ from mainspring.deliver.registry import Registry, register
 from mainspring.deliver.release import ROLLS_BACK, Champion, Plan, Release, ReleaseRefused
 from mainspring.flows import release as flow
 from mainspring.flows.audit import AuditPorts, verify
+from mainspring.flows.checkpoint import seal_ledger
 from mainspring.flows.release import Move, ReleasePorts, ledger_trailer
 from mainspring.kernel.digests import digest_of
 from mainspring.kernel.errors import Conflict, InvalidValue, NotFound
 from mainspring.kernel.events import Draft
 from mainspring.kernel.times import HOUR, FixedClock
+from mainspring.security.checkpoints import Checkpoint, seal_checkpoint
 from mainspring.security.manifests import manifest_of
 from mainspring.security.signing import SignatureRefused, new_key, sign
 
@@ -52,7 +55,10 @@ class House:
         return digest
 
     def audit(self) -> list[str]:
-        ports = AuditPorts(ledger=self.ports.ledger, files=self.ports.files, versions=self.ports.versions)
+        ports = AuditPorts(
+            ledger=self.ports.ledger, files=self.ports.files, versions=self.ports.versions, keys=self.ports.keys,
+            checkpoints=self.ports.checkpoints,
+        )  # fmt: skip
         return [problem.what for problem in verify("m", ["local"], ports).problems]
 
     def kinds(self) -> list[str]:
@@ -77,6 +83,7 @@ def house(tmp_path: Path) -> House:
         models=ModelStore(state / "models"),
         versions=Versions(url),
         keys=Keys(state, tmp_path),
+        checkpoints=Checkpoints(state / "checkpoints"),
     )
     return House(root=tmp_path, ports=ports)
 
@@ -249,6 +256,58 @@ def test_the_audit_names_the_first_bad_record(house: House, name: str) -> None:
     for statement in statements.split(";"):
         house.sql(statement)
     assert expected in house.audit()[0]
+
+
+def test_a_ledger_cut_off_after_the_last_commit_is_found_by_its_signed_checkpoint(house: House) -> None:
+    _released(house)
+    house.ports.ledger.append([Draft(kind="window.judged", subject="m", actor="watch", body={})] * 3, at=2)
+    ended = house.ports.ledger.head()[0]
+    assert seal_ledger("local", house.ports.sealing, at=3)
+    assert not seal_ledger("local", house.ports.sealing, at=4)  # it is signed already
+    assert house.audit() == []
+    house.sql(f"DELETE FROM events WHERE seq > {ended - 2}")  # the chain is whole, and every commit is in it
+    what = f"event {ended - 1} is missing: the checkpoint of local was signed when the ledger had {ended}"
+    assert house.audit() == [what]
+    house.ports.ledger.append([Draft(kind="window.judged", subject="x", actor="watch", body={})] * 2, at=5)
+    assert house.audit() == [f"event {ended} is not the one that the checkpoint of local was signed over"]
+    flow.promote(MOVE, house.make(9), house.ports, mode=None)  # life goes on, and the evidence stays
+    assert house.audit() == [f"event {ended} is not the one that the checkpoint of local was signed over"]
+
+
+@pytest.mark.parametrize("act", ["remove", "forge", "spoil"])
+def test_a_checkpoint_that_was_removed_or_forged_is_found(house: House, act: str) -> None:
+    _released(house)
+    place = house.root / ".mainspring" / "checkpoints" / "local.json"
+    if act == "remove":
+        place.unlink()
+    elif act == "spoil":
+        place.write_bytes(place.read_bytes()[:-40])
+    else:
+        seq, head = house.ports.ledger.head()
+        place.write_bytes(seal_checkpoint(Checkpoint(environment="local", seq=seq, hash=head, at=1), new_key()))
+    (problem,) = house.audit()
+    expected = {"remove": "local has none", "forge": "is not trusted here", "spoil": "it cannot be read"}
+    assert expected[act] in problem
+
+
+def test_a_release_changed_by_hand_is_reported_until_the_next_move_tells_it(house: House) -> None:
+    _released(house)
+    path = house.root / "environments" / "local" / "release.yaml"
+    git = ["git", "-C", str(house.root), "-c", "user.name=t", "-c", "user.email=t@localhost"]
+    for number in (1, 2):  # two commits in a row
+        path.write_text(path.read_text("utf-8") + f"# edited {number}\n", "utf-8")
+        subprocess.run([*git, "commit", "-qam", f"by hand {number}"], check=True)
+    found = house.audit()
+    assert len(found) == 2
+    assert all("somebody changed the release by hand and it is not in the ledger yet" in what for what in found)
+    commits = [logged.commit for logged in house.ports.files.log("local")[:2]]
+    told = flow.settle(MOVE, house.ports)
+    assert told is not None
+    edits = house.ports.ledger.read(kind="release.edited")
+    assert [event.body["commit"] for event in edits] == commits[::-1]
+    assert {(event.actor, event.body["reason"]) for event in edits} == {("git", "committed by hand")}
+    assert house.audit() == []
+    assert flow.settle(MOVE, house.ports) is None
 
 
 def test_the_audit_finds_a_version_table_that_disagrees(house: House) -> None:

@@ -6,7 +6,7 @@ from functools import lru_cache
 
 from mainspring.app.prediction_log import logged_key
 from mainspring.app.releases import release_ports, rollout
-from mainspring.app.training import Trainer
+from mainspring.app.training import Trainer, resumed_run
 from mainspring.app.workspace import Workspace
 from mainspring.deliver.gates import ChampionGate
 from mainspring.flows.compact import CompactPorts, compact, find_compacted
@@ -41,10 +41,13 @@ def watch_ports(workspace: Workspace, trainer: Trainer, observations: Observatio
         run = trainer.run_of(at=asked.at, reason=asked.reason, champion=asked.champion, params=asked.params)
         return trainer.train(run, actor=ACTOR, cause=asked.cause)
 
+    def resume(run_id: str) -> TrainResult:
+        return trainer.train(resumed_run(workspace, run_id), actor=ACTOR)
+
     return WatchPorts(
         ledger=workspace.ledger, log=SegmentReader(workspace.paths.log), observations=observations,
         references=_references(workspace), release=release_ports(workspace), train=train,
-        compact=_compaction(workspace, observations), posted=_posted(workspace, observations),
+        resume=resume, compact=_compaction(workspace, observations), posted=_posted(workspace, observations),
         reward=RewardFile(workspace.paths.state).write,
     )  # fmt: skip
 

@@ -14,7 +14,7 @@ def release_ports(workspace: Workspace) -> ReleasePorts:
     """Return what a move needs."""
     return ReleasePorts(
         ledger=workspace.ledger, files=workspace.releases, models=workspace.models, versions=workspace.versions,
-        keys=workspace.keys,
+        keys=workspace.keys, checkpoints=workspace.checkpoints,
     )  # fmt: skip
 
 
@@ -61,5 +61,8 @@ def rollout(workspace: Workspace) -> Plan:
 
 def audit(workspace: Workspace) -> AuditReport:
     """Read everything that must hold and say what does not."""
-    ports = AuditPorts(ledger=workspace.ledger, files=workspace.releases, versions=workspace.versions)
+    ports = AuditPorts(
+        ledger=workspace.ledger, files=workspace.releases, versions=workspace.versions, keys=workspace.keys,
+        checkpoints=workspace.checkpoints,
+    )  # fmt: skip
     return verify(workspace.settings.name, (workspace.environment,), ports)

@@ -7,7 +7,7 @@ from pathlib import Path
 from mainspring.app.clock import SystemClock
 from mainspring.app.paths import STATE, Paths
 from mainspring.data.ports import SourceReader
-from mainspring.deliver.ports import Keys, ModelStore, ReleaseFiles, Versions
+from mainspring.deliver.ports import Checkpoints, Keys, ModelStore, ReleaseFiles, Versions
 from mainspring.kernel.events import Ledger
 from mainspring.kernel.files import make_private
 from mainspring.kernel.stores import Store
@@ -80,6 +80,13 @@ class Workspace:
         from mainspring.adapters.files.keys import Keys as FileKeys
 
         return FileKeys(self.paths.state, self.paths.root)
+
+    @cached_property
+    def checkpoints(self) -> Checkpoints:
+        """The signed end of the ledger, as last seen in each environment."""
+        from mainspring.adapters.files.checkpoints import Checkpoints as FileCheckpoints
+
+        return FileCheckpoints(self.paths.state / "checkpoints", durable=not self.is_replay)
 
     @cached_property
     def releases(self) -> ReleaseFiles:

@@ -77,3 +77,13 @@ class ReleaseFiles(Protocol):
 
     def head(self, environment: str) -> str:
         """Return the commit that `read` would read at, in microseconds; "" if there is none."""
+
+
+class Checkpoints(Protocol):
+    """Keeps the last signed checkpoint of each environment. Adapters pass tests/conformance/test_checkpoints.py."""
+
+    def read(self, environment: str) -> bytes | None:
+        """Return the last checkpoint as it was written, or None. Its signature is the reader's business."""
+
+    def write(self, environment: str, data: bytes) -> None:
+        """Replace the last checkpoint in one step: a reader finds the old one or the new."""

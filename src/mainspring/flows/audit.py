@@ -1,15 +1,17 @@
 """Prove that the record is whole: the ledger's chain, the release commits that name it, and the version numbers.
 
 An edited, reordered or deleted event breaks the chain. A ledger whose end was cut off has an unbroken chain; but the
-release commits name events that are then missing, and the version table is ahead of it.
+release commits and the signed checkpoint name events that are then missing, and the version table is ahead of it.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mainspring.deliver.ports import ReleaseFiles, Versions
+from mainspring.deliver.ports import Checkpoints, Keys, ReleaseFiles, Versions
 from mainspring.deliver.release import Logged
+from mainspring.flows.checkpoint import last_checkpoint
 from mainspring.flows.release import EVENT_TRAILER, ledger_trailer
+from mainspring.kernel.errors import MainspringError
 from mainspring.kernel.events import GENESIS, Event, Ledger, first_break
 
 
@@ -20,11 +22,13 @@ class AuditPorts:
     ledger: Ledger
     files: ReleaseFiles
     versions: Versions
+    keys: Keys
+    checkpoints: Checkpoints
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
-    """One thing that does not hold. where: `event <n>`, `commit <sha>` or `version <n>`."""
+    """One thing that does not hold. where: `event <n>`, `commit <sha>`, `version <n>`, `checkpoint`."""
 
     where: str
     what: str
@@ -55,6 +59,7 @@ def verify(model: str, environments: Sequence[str], ports: AuditPorts) -> AuditR
         *_chain(events),
         *(problem for log in logs.values() for problem in _named(events, log)),
         *(problem for environment, log in logs.items() for problem in _moves(events, environment, log)),
+        *(problem for environment in environments for problem in _sealed(events, environment, ports)),
         *_numbers(versions, [logged for log in logs.values() for logged in log]),
     ]
     return AuditReport(
@@ -106,10 +111,39 @@ def _moves(events: Sequence[Event], environment: str, log: Sequence[Logged]) -> 
         elif told.count(commit) > 1:
             problems.append(Problem(where=f"event {event.seq}", what=f"commit {commit[:12]} is recorded twice"))
     for logged in reversed(log):
-        if EVENT_TRAILER in logged.trailers and logged.commit not in told:
+        if logged.commit in told:
+            continue
+        if EVENT_TRAILER in logged.trailers:
             what = "it is not in the ledger: a move was interrupted (the next one completes it), or its event is gone"
-            problems.append(Problem(where=f"commit {logged.commit}", what=what))
+        else:
+            what = (
+                "somebody changed the release by hand and it is not in the ledger yet: the next watch or move tells it"
+            )
+        problems.append(Problem(where=f"commit {logged.commit}", what=what))
     return problems
+
+
+def _sealed(events: Sequence[Event], environment: str, ports: AuditPorts) -> list[Problem]:
+    """Check the signed checkpoint: this finds an end that was cut off after the last release commit."""
+    moved = any(e.subject == f"environment:{environment}" and e.kind.startswith("release.") for e in events)
+    data, where = ports.checkpoints.read(environment), "checkpoint"
+    if data is None:
+        what = f"{environment} has none: it was removed, or the first move was interrupted (the next one writes it)"
+        return [Problem(where=where, what=what)] if moved else []
+    try:
+        found = last_checkpoint(environment, data, ports.keys)
+    except MainspringError as error:
+        return [Problem(where=where, what=error.what)]
+    if {event.seq: event.hash for event in events}.get(found.seq) == found.hash:
+        return []
+    last = events[-1].seq if events else 0
+    if found.seq > last:
+        what = (
+            f"event {last + 1} is missing: the checkpoint of {environment} was signed when the ledger had {found.seq}"
+        )
+    else:
+        what = f"event {found.seq} is not the one that the checkpoint of {environment} was signed over"
+    return [Problem(where=f"event {min(found.seq, last + 1)}", what=what)]
 
 
 def _numbers(versions: Sequence[tuple[int, str]], log: Sequence[Logged]) -> list[Problem]:

@@ -150,6 +150,7 @@ _TELL: Mapping[str, Callable[[Event], dict[str, Any]]] = {
     "release.promoted": _promoted,
     "release.advanced": _step,
     "release.finished": _promoted,
+    "release.edited": _promoted,
 }
 
 

@@ -7,6 +7,7 @@ from mainspring.kernel.events import Event, Ledger
 from mainspring.observe.policy import Signals
 from mainspring.observe.windows import tick_of
 
+WATCH = "watch"
 _KEPT = 64
 
 
@@ -29,13 +30,19 @@ class Trial:
 
 @dataclass(slots=True)
 class Memory:
-    """since: when watching began (0: not yet). judged_until: end of the last window judged. Times UTC microseconds."""
+    """since: when watching began (0: not yet). judged_until: end of the last window judged. Times UTC microseconds.
+
+    champion: digest of what the ledger says answers. pending: a run that a watch asked for and whose candidate is
+    neither on trial nor told why not: its process ended too early; "" if there is none.
+    """
 
     since: int = 0
     judged_until: int = 0
     windows: list[Signals] = field(default_factory=list)
     trainings: list[int] = field(default_factory=list)
     trial: Trial | None = None
+    champion: str = ""
+    pending: str = ""
 
     def begin(self, now: int) -> None:
         """Note the first look."""
@@ -61,6 +68,9 @@ class Memory:
             self.judged(found)
         elif event.kind == "run.started":
             self.trainings.append(event.at)
+            self.pending = event.run if event.actor == WATCH else self.pending
+        elif event.run and event.run == self.pending and _is_closing(event):
+            self.pending = ""
         elif event.kind == "rollout.judged" and self.trial:
             self.trial.rows, self.trial.failed = int(event.body["rows"]), int(event.body["failed"])
             self.trial.said = event.body["reason"]
@@ -70,6 +80,8 @@ class Memory:
     def released(self, event: Event) -> None:
         """Take in a move of the environment: a trial begins, takes its next step, or ends."""
         self.since = self.since or event.at
+        self.champion = event.body["champion"]["digest"]
+        self.pending = "" if event.run == self.pending else self.pending
         challenger = event.body.get("challenger")
         if not challenger:
             self.trial = None
@@ -80,6 +92,12 @@ class Memory:
             weight=int(challenger["weight"]), entered_at=event.at,
             later=(*before.later, event.at) if before else (),
         )  # fmt: skip
+
+
+def _is_closing(event: Event) -> bool:
+    """Tell whether nothing follows for the event's run: it failed, was refused, or was told why it went no further."""
+    refused = event.kind == "run.finished" and not event.body["passed"]
+    return refused or event.kind in ("run.failed", "retrain.declined")
 
 
 def remember(ledger: Ledger, environment: str) -> Memory:

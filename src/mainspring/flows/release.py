@@ -9,13 +9,15 @@ a ledger that was cut below that event no longer has it, and `flows.audit` finds
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any
 
 from mainspring.deliver import release as rules
-from mainspring.deliver.ports import GATE, Keys, ModelStore, ReleaseFiles, Versions
+from mainspring.deliver.ports import GATE, Checkpoints, Keys, ModelStore, ReleaseFiles, Versions
 from mainspring.deliver.release import ROLLS_BACK, Logged, Mode, Plan, Release, ReleaseRefused
+from mainspring.flows.checkpoint import Sealing, seal_ledger
 from mainspring.kernel.errors import Conflict, NotFound
 from mainspring.kernel.events import Draft, Event, Ledger
 
@@ -25,6 +27,7 @@ ACTOR_TRAILER = "Mainspring-Actor"
 RUN_TRAILER = "Mainspring-Run"
 CAUSE_TRAILER = "Mainspring-Cause"
 REASON_TRAILER = "Mainspring-Reason"
+EDITED = "release.edited"
 _TRIES = 50
 
 
@@ -54,6 +57,12 @@ class ReleasePorts:
     models: ModelStore
     versions: Versions
     keys: Keys
+    checkpoints: Checkpoints
+
+    @property
+    def sealing(self) -> Sealing:
+        """What signing the ledger's end needs."""
+        return Sealing(ledger=self.ledger, keys=self.keys, checkpoints=self.checkpoints)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,13 +139,17 @@ def rollback(move: Move, ports: ReleasePorts) -> Moved:
 
 
 def settle(move: Move, ports: ReleasePorts) -> Event | None:
-    """Append the event of a move that was committed and then killed; return it, or None if nothing was left open."""
+    """Append the events of release commits that have none; return the last, or None if nothing was left open.
+
+    Such a commit is a move that was killed before its event (only the newest can be: every move settles first), or
+    an edit that somebody committed by hand, which is told as `release.edited`.
+    """
     if not ports.files.head(move.environment):
         return None
-    log = ports.files.log(move.environment)
-    if not log or EVENT_TRAILER not in log[0].trailers:
-        return None
-    return _record(log[0], move, ports)
+    last = None
+    for logged in _open(ports.files.log(move.environment), move, ports):
+        last = _record(logged, move, ports)
+    return last
 
 
 def ledger_trailer(trailers: Mapping[str, str]) -> tuple[int, str] | None:
@@ -160,7 +173,18 @@ def _apply(move: Move, kind: str, wanted: Release, expected: str, ports: Release
     message = f"{move.environment}: {_subject(kind, wanted)}"
     commit = ports.files.write(move.environment, wanted, expected=expected, message=message, trailers=kept)
     event = _record(Logged(commit, wanted, kept), move, ports)
+    seal_ledger(move.environment, ports.sealing, at=move.at)
     return Moved(release=wanted, commit=commit, event=event, changed=True)
+
+
+def _open(log: Sequence[Logged], move: Move, ports: ReleasePorts) -> list[Logged]:
+    """Return the commits since the last recorded one, oldest first; only the newest where none is recorded."""
+    moves = ports.ledger.read(kind="release.*", subject=f"environment:{move.environment}")
+    told = {event.body.get("commit") for event in moves}
+    since = list(takewhile(lambda logged: logged.commit not in told, log))
+    found = since if len(since) < len(log) else since[:1]
+    by_hand = [logged for logged in found[1:] if EVENT_TRAILER not in logged.trailers]
+    return [*reversed(by_hand), *found[:1]]
 
 
 def _record(logged: Logged, move: Move, ports: ReleasePorts) -> Event | None:
@@ -186,7 +210,7 @@ def _draft(logged: Logged, move: Move) -> Draft:
         "champion": {"version": release.champion.version, "digest": release.champion.digest},
         "challenger": None,
         "commit": logged.commit,
-        "reason": trailers.get(REASON_TRAILER, ""),
+        "reason": trailers.get(REASON_TRAILER, "" if EVENT_TRAILER in trailers else "committed by hand"),
     }
     if release.challenger is not None:
         body["challenger"] = {
@@ -196,9 +220,9 @@ def _draft(logged: Logged, move: Move) -> Draft:
     if ROLLS_BACK in trailers:
         body["rolls_back"] = trailers[ROLLS_BACK]
     return Draft(
-        kind=trailers[EVENT_TRAILER],
+        kind=trailers.get(EVENT_TRAILER, EDITED),
         subject=f"environment:{move.environment}",
-        actor=trailers.get(ACTOR_TRAILER, ""),
+        actor=trailers.get(ACTOR_TRAILER, "" if EVENT_TRAILER in trailers else "git"),
         run=trailers.get(RUN_TRAILER, ""),
         cause=tuple(int(number) for number in trailers.get(CAUSE_TRAILER, "").split() if number.isdigit()),
         body=body,

@@ -9,11 +9,13 @@ from dataclasses import dataclass
 
 from mainspring.deliver.release import Release
 from mainspring.deliver.rollout import Decision
+from mainspring.flows.checkpoint import seal_ledger
 from mainspring.flows.ingest import Ingested, ingest
 from mainspring.flows.judge import Judged, judge_window
 from mainspring.flows.memory import Memory, remember
 from mainspring.flows.posted import Posted
 from mainspring.flows.release import Move, settle
+from mainspring.flows.resume import resume
 from mainspring.flows.retrain import Retrained, retrain
 from mainspring.flows.trial import judge_rollout
 from mainspring.flows.watch_ports import ACTOR, WatchPlan, WatchPorts
@@ -41,13 +43,16 @@ def look(plan: WatchPlan, memory: Memory, ports: WatchPorts, *, now: int) -> Loo
     if release is not None:
         memory.begin(now)
         _catch_up(plan, release, memory, ports, now)
-        if release.challenger is not None:
-            rollout = judge_rollout(plan, release, ingested, memory, ports, now=now)
-            release, commit = ports.release.files.read(plan.environment)
+        resume(plan, release, memory, ports, now=now)
+        release, commit = ports.release.files.read(plan.environment)
+    if release is not None and release.challenger is not None:
+        rollout = judge_rollout(plan, release, ingested, memory, ports, now=now)
+        release, commit = ports.release.files.read(plan.environment)
     if release is not None and memory.window_due(now, plan.monitoring.every):
         window = judge_window(plan, release.champion.digest, ports, now=now)
         retrained = retrain(plan, window, memory, ports, now=now)
         release, commit = ports.release.files.read(plan.environment)
+    seal_ledger(plan.environment, ports.release.sealing, at=now)
     ports.compact()
     return Looked(
         ingested=ingested,
@@ -63,6 +68,8 @@ def look(plan: WatchPlan, memory: Memory, ports: WatchPorts, *, now: int) -> Loo
 def _catch_up(plan: WatchPlan, release: Release, memory: Memory, ports: WatchPorts, now: int) -> None:
     """Learn of a move that others made, or that was committed and then killed before the ledger had it."""
     wanted, trial = release.challenger, memory.trial
-    if (wanted and (wanted.digest, wanted.weight)) != (trial and (trial.digest, trial.weight)):
+    same_trial = (wanted and (wanted.digest, wanted.weight)) == (trial and (trial.digest, trial.weight))
+    if not same_trial or release.champion.digest != memory.champion:
         settle(Move(environment=plan.environment, model=plan.model, actor=ACTOR, at=now), ports.release)
-        memory.trial = remember(ports.ledger, plan.environment).trial
+        found = remember(ports.ledger, plan.environment)
+        memory.trial, memory.champion = found.trial, found.champion

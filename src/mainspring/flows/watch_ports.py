@@ -6,6 +6,7 @@ from typing import Any
 
 from mainspring.deliver.release import Plan
 from mainspring.flows.ingest import PredictionLog, References
+from mainspring.flows.memory import WATCH
 from mainspring.flows.posted import Posted
 from mainspring.flows.release import ReleasePorts
 from mainspring.flows.train import TrainResult
@@ -14,7 +15,7 @@ from mainspring.observe.plans import MonitoringPlan, RetrainPolicy
 from mainspring.observe.ports import Observations
 from mainspring.serve.bandit import Outcomes
 
-ACTOR = "watch"
+ACTOR = WATCH
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +47,7 @@ class WatchPorts:
 
     posted: called with the time after the log was read, to take in labels that were posted to the server.
     references: model digest -> the reference profile of its signed directory, or None. train: makes a candidate.
+    resume: goes on with the training of a run id, or gives again what it gave.
     compact: called at the end of a look to turn closed log segments into Parquet; returns how many. reward: is given
     what came true of both versions' answers, by digest, for a bandit.
     """
@@ -56,6 +58,7 @@ class WatchPorts:
     references: References
     release: ReleasePorts
     train: Callable[[Candidate], TrainResult]
+    resume: Callable[[str], TrainResult]
     compact: Callable[[], int]
     reward: Callable[[Mapping[str, Outcomes]], None] = lambda _: None
     posted: Callable[[int], Posted] = lambda _: Posted()

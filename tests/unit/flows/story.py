@@ -6,6 +6,7 @@ from functools import cache
 
 import numpy as np
 
+from mainspring.adapters.memory.checkpoints import Checkpoints
 from mainspring.adapters.memory.ledger import Ledger
 from mainspring.adapters.memory.observations import Observations
 from mainspring.adapters.memory.registry import Keys, ModelStore, Versions
@@ -22,7 +23,7 @@ from mainspring.flows.train import TrainResult
 from mainspring.flows.watch import Looked, look
 from mainspring.flows.watch_ports import Candidate, WatchPlan, WatchPorts
 from mainspring.kernel.digests import canonical_json
-from mainspring.kernel.errors import MainspringError, RunFailed
+from mainspring.kernel.errors import MainspringError, NotFound, RunFailed
 from mainspring.kernel.ids import request_id
 from mainspring.kernel.records import Label, LoggedRequest
 from mainspring.kernel.times import DAY, HOUR, FixedClock, parse_time
@@ -123,16 +124,18 @@ class Watched:
         self.clock = FixedClock(self.now)
         self.random = np.random.default_rng(7)
         self.release = ReleasePorts(
-            ledger=self.ledger, files=ReleaseFiles(), models=ModelStore(), versions=Versions(), keys=Keys()
-        )
+            ledger=self.ledger, files=ReleaseFiles(), models=ModelStore(), versions=Versions(), keys=Keys(),
+            checkpoints=Checkpoints(),
+        )  # fmt: skip
         self.ports = WatchPorts(
             ledger=self.ledger, log=self.log, observations=self.observations, references=lambda _: reference(),
-            release=self.release, train=self.train, compact=lambda: 0,
+            release=self.release, train=self.train, resume=self.resume, compact=lambda: 0,
         )  # fmt: skip
         self.plan = WatchPlan(
             model=MODEL, environment=ENVIRONMENT, monitoring=MONITORING, retraining=self.policy, rollout=PLAN
         )
         self.made = 0
+        self.results: dict[str, TrainResult] = {}
         self.memory = Memory()
 
     def make(self, skill: Skill, *, passed: bool = True) -> str:
@@ -181,9 +184,16 @@ class Watched:
         version = self.release.versions.assign(MODEL, digest)
         judged = chapters.judged(verdict, digest, version, (started.seq,))
         event = chapters.finished(digest, version, verdict, {"train-model": 2.0}, (judged.seq,))
-        return TrainResult(
+        self.results[run.id] = TrainResult(
             run=run, outcomes=(), digest=digest, version=version, verdict=verdict, evidence={}, seconds={}, event=event
         )
+        return self.results[run.id]
+
+    def resume(self, run_id: str) -> TrainResult:
+        """Give what a finished run gave; an unfinished one cannot be gone on with here."""
+        if run_id not in self.results:
+            raise NotFound(f"no run is called {run_id!r}", fix="train again")
+        return self.results[run_id]
 
     def serve(self, rows: int = 50, *, shift: float = 0.0, broken: bool = False) -> None:
         """Answer one tick of questions with every version in charge or on trial; labels follow after 4 hours."""

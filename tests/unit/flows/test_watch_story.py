@@ -7,13 +7,17 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.unit.flows.story import ENVIRONMENT, START, TICK, Watched, good, reversed_score, silent
+from tests.unit.flows.story import ENVIRONMENT, MODEL, START, TICK, Watched, good, reversed_score, silent
 
+from mainspring.deliver import release as rules
 from mainspring.deliver.release import Mode
 from mainspring.deliver.rollout import Action
 from mainspring.flows import release as moves
+from mainspring.flows.checkpoint import last_checkpoint
 from mainspring.flows.judge import judge_window
 from mainspring.flows.memory import remember, remembered
+from mainspring.flows.train import TrainResult
+from mainspring.flows.watch_ports import Candidate
 from mainspring.kernel.errors import MainspringError, NotFound, RunFailed
 from mainspring.kernel.times import DAY, HOUR, format_time
 from mainspring.serve.bandit import Outcomes
@@ -289,6 +293,101 @@ def test_a_promotion_that_was_killed_before_its_event_is_completed(watched: Watc
     looked = watched.tick(rows=60)
     assert looked.rollout is not None
     assert looked.rollout.action is Action.ADVANCE
+
+
+def killed_before_the_trial(watched: Watched) -> TrainResult:
+    """Train as a watch does and end there, as a process that is killed before it promotes; a new watcher starts."""
+    release, _ = watched.release.files.read(ENVIRONMENT)
+    champion = release.champion.digest if release else ""
+    asked = Candidate(at=watched.now, champion=champion, reason="training: quality", cause=(), params={})
+    result = watched.ports.train(asked)
+    watched.memory = remember(watched.ledger, ENVIRONMENT)
+    return result
+
+
+def test_a_candidate_whose_watcher_died_before_its_trial_is_tried_by_the_next_one(watched: Watched) -> None:
+    watched.begin()
+    watched.wants(every=2 * TICK)
+    watched.tick()
+    result = killed_before_the_trial(watched)
+    assert watched.memory.pending == result.run.id
+    looked = watched.tick()
+    assert looked.release is not None
+    assert looked.release.challenger is not None
+    assert looked.release.challenger.digest == result.digest
+    (moved,) = watched.ledger.read(kind="release.promoted", run=result.run.id)
+    assert moved.cause == (result.event.seq,)
+    assert watched.kinds("run.started") == ["run.started"]  # it did not train again
+    watched.memory = remember(watched.ledger, ENVIRONMENT)
+    assert watched.memory.pending == ""
+
+
+def test_a_training_cut_short_before_its_verdict_is_told_when_it_cannot_go_on(watched: Watched) -> None:
+    watched.begin()
+    watched.tick()
+    result = killed_before_the_trial(watched)
+    del watched.results[result.run.id], watched.ledger._events[result.event.seq - 1 :]
+    watched.memory = remember(watched.ledger, ENVIRONMENT)
+    watched.tick()
+    (told,) = watched.ledger.read(kind="retrain.declined", run=result.run.id)
+    assert told.body["blocked_by"] == "interrupted"
+    assert told.body["reason"] == "a training that was cut short goes no further: no run is called 'r2'"
+    assert remember(watched.ledger, ENVIRONMENT).pending == ""
+
+
+@pytest.mark.parametrize(
+    ("at_once", "why"),
+    [(False, "version 3 is on trial"), (True, "it was compared with a champion that no longer answers")],
+)
+def test_a_candidate_that_others_overtook_is_not_tried_and_says_why(
+    watched: Watched, *, at_once: bool, why: str
+) -> None:
+    watched.begin()
+    watched.tick()
+    result = killed_before_the_trial(watched)
+    digest = watched.make(good)
+    moves.promote(
+        watched.move("by hand"), digest, watched.release, plan=watched.plan.rollout, mode=None if at_once else "canary"
+    )
+    watched.tick()
+    (told,) = watched.ledger.read(kind="retrain.declined", run=result.run.id)
+    assert told.body["reason"].endswith(why)
+    assert result.digest not in str(watched.release.files.read(ENVIRONMENT)[0])
+
+
+def test_a_refused_candidate_leaves_nothing_pending(watched: Watched) -> None:
+    watched.begin()
+    watched.passes = False
+    killed_before_the_trial(watched)
+    assert watched.memory.pending == ""
+
+
+def test_an_edit_committed_by_hand_is_told_to_the_ledger_by_the_next_look(watched: Watched) -> None:
+    watched.begin()
+    watched.tick()
+    digest = watched.make(good)
+    release, head = watched.release.files.read(ENVIRONMENT)
+    assert release is not None
+    edited = rules.promote(release, MODEL, 2, digest, None)
+    commit = watched.release.files.write(ENVIRONMENT, edited, expected=head, message="by hand", trailers={})
+    watched.tick()
+    (told,) = watched.ledger.read(kind="release.edited")
+    assert (told.actor, told.body["commit"], told.body["champion"]["digest"]) == ("git", commit, digest)
+    watched.tick()
+    assert len(watched.ledger.read(kind="release.edited")) == 1
+    assert watched.memory == remember(watched.ledger, ENVIRONMENT)
+
+
+def test_every_look_signs_where_the_ledger_ends(watched: Watched) -> None:
+    watched.begin()
+    watched.run(3)
+    data = watched.release.checkpoints.read(ENVIRONMENT)
+    assert data is not None
+    found = last_checkpoint(ENVIRONMENT, data, watched.release.keys)
+    assert (found.seq, found.hash) == watched.ledger.head()
+    del watched.ledger._events[-2:]
+    watched.look()
+    assert watched.release.checkpoints.read(ENVIRONMENT) == data  # the evidence of a longer ledger stays
 
 
 def test_a_watcher_that_was_killed_goes_on_the_same() -> None:
