@@ -1,6 +1,7 @@
 """What the wiring makes of a real project folder: plans, the end of the data, logged requests, the label inbox."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -103,6 +104,23 @@ def test_a_logged_request_is_found_and_labelled_from_a_file(tmp_path: Path) -> N
     assert (found.kept, [one.row for one in found.refused]) == (1, [2])
     with open_observations(workspace) as observations:
         assert observations.known_between(0, workspace.clock.now()) == 1
+
+
+def test_a_label_for_a_version_that_was_deleted_is_kept_and_a_watch_goes_on(tmp_path: Path) -> None:
+    root = make_workspace(tmp_path / "p", rows=50)
+    digest = add_model(root, 1)
+    workspace = opened(root)
+    record = request(["k1"], [START], {digest: np.array([0.5])})
+    writer = SegmentWriter(workspace.paths.log)
+    writer.append([record])
+    writer.close()
+    shutil.rmtree(workspace.paths.state / "models")
+    (tmp_path / "labels.jsonl").write_text(json.dumps({"prediction_id": f"{record.request_id}.0", "value": 1}), "utf-8")
+    assert label_file(workspace, tmp_path / "labels.jsonl").kept == 1
+    assert watch_once(workspace).ingested.rows == 1
+    with open_observations(workspace) as observations:
+        rows = observations.matured(0, 10**18, 10**18)
+    assert (rows["key"].tolist(), rows["value"].tolist(), rows["served_by"].tolist()) == (["k1"], [1.0], [digest])
 
 
 def test_a_replay_clock_is_refused_outside_a_replay(tmp_path: Path) -> None:

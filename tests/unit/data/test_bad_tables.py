@@ -6,7 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import duckdb
+import numpy as np
 import pytest
+from tests.unit.data import forged_parquet as forged
 
 from mainspring.adapters.duckdb.reader import SourceReader
 from mainspring.adapters.memory.store import Store
@@ -14,6 +16,8 @@ from mainspring.data.expectations import ColumnRule, DataRefused, Expectations, 
 from mainspring.data.snapshots import SourceTable
 from mainspring.data.views import Source
 from mainspring.kernel.errors import MainspringError
+from mainspring.kernel.times import DAY
+from mainspring.observe.references import reference_profile
 
 HEAD = b"id,at,x\n"
 GOOD = HEAD + b"a,2013-01-01T00:00:00Z,1\nb,2013-02-01T00:00:00Z,2\n"
@@ -181,6 +185,61 @@ def test_a_damaged_parquet_is_refused(tmp_path: Path, damage: Callable[[bytes], 
     path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(DataRefused, match=r"cut off|is not Parquet|cannot be read"):
         read(tmp_path, subject=subject)
+
+
+FORGED: list[tuple[str, Callable[[], bytes], str]] = [
+    ("index beyond the dictionary", lambda: forged.table(index=7), "dictionary offset out of r"),
+    ("page of negative size", lambda: forged.table(page_size=-5), "cannot be read: Invalid Input Error"),
+    ("page of 2 GB", lambda: forged.table(page_size=2**31 - 1), "more than memory and scratch space may hold"),
+    ("text of negative size", lambda: forged.table(text_size=-1), "cannot be read: Out of buffer"),
+    ("text of 2 GB", lambda: forged.table(text_size=2**31 - 1), "cannot be read: Out of buffer"),
+    ("dictionary of negative size", lambda: forged.table(entries=-1), "cannot be read: Invalid Input Error"),
+    ("dictionary of 2**31 entries", lambda: forged.table(entries=2**31 - 1), "cannot be read: Out of buffer"),
+    ("column of negative size", lambda: forged.table(chunk_size=-9), "cannot be read: INTERNAL Error"),
+    ("a trillion rows in a byte", lambda: forged.table(rows=10**12), "its footer promises 1,000,000,000,000 rows"),
+    ("nested 200 deep", lambda: forged.nested(200), "have no place in a plain table"),
+    (
+        "nested 5,000 deep",
+        lambda: forged.nested(5_000),
+        "cannot be read: Invalid Input Error: Malformed Parquet schema",
+    ),
+    ("100,001 row groups", lambda: forged.row_groups(100_001), "100,001 row groups"),
+    ("a million row groups", lambda: forged.row_groups(1_000_000), "bytes: too many row groups or columns"),
+]
+
+
+@pytest.mark.parametrize(("make", "message"), [case[1:] for case in FORGED], ids=[case[0] for case in FORGED])
+def test_a_forged_parquet_is_refused(tmp_path: Path, make: Callable[[], bytes], message: str) -> None:
+    with pytest.raises(DataRefused) as refused:
+        read(tmp_path, make(), source("t.parquet"))
+    assert message in str(refused.value)
+    assert str(tmp_path) not in str(refused.value)
+
+
+def test_what_the_forger_makes_is_a_table_when_nothing_is_forged(tmp_path: Path) -> None:
+    assert read(tmp_path, forged.table(), source("t.parquet", zone="UTC")).rows == 1
+
+
+def test_a_small_file_that_unpacks_to_gigabytes_is_refused(tmp_path: Path) -> None:
+    columns = "'k' || i AS id, TIMESTAMPTZ '2013-01-01 00:00:00+00' AS at, repeat('x', 100_000) AS x"
+    subject = parquet(tmp_path, f"SELECT {columns} FROM range(10_000) t(i)")
+    assert (tmp_path / "t.parquet").stat().st_size < 1_000_000  # 1 GB of text
+    reader = SourceReader(tmp_path, memory="100MB", spill="30MB")
+    with pytest.raises(DataRefused, match="it unpacks to more than memory and scratch space may hold"):
+        reader.ingest(subject, Expectations(source="readings"), Store())
+
+
+@pytest.mark.slow
+def test_a_column_of_a_million_levels_is_kept_and_watched_by_its_commonest_hundred(tmp_path: Path) -> None:
+    columns = "'k' || i AS id, make_timestamptz(1356998400000000 + i) AS at, 'level ' || i AS x"
+    found = read(tmp_path, subject=parquet(tmp_path, f"SELECT {columns} FROM range(1_000_000) t(i)"))
+    (column,) = [info for info in found.columns if info.name == "x"]
+    assert found.rows == 1_000_000
+    assert 900_000 < column.distinct < 1_100_000
+    levels = np.array([f"level {n}" for n in range(50_000)], dtype=object)
+    at = np.arange(50_000, dtype=np.int64) * (60 * DAY // 50_000)
+    watched = reference_profile({"x": levels}, at, np.linspace(0, 1, 50_000))
+    assert len(watched.columns[0].levels) == 100
 
 
 def test_ids_stay_whole_when_they_are_declared_as_strings(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import duckdb
 
 from mainspring.adapters.duckdb import reader_files as files
 from mainspring.adapters.duckdb.reader_checks import ROW, identity_faults, promise_faults, reading_faults
-from mainspring.adapters.duckdb.reader_session import Connection, name, row, session, text
+from mainspring.adapters.duckdb.reader_session import Connection, Room, name, row, session, text
 from mainspring.adapters.duckdb.reader_types import Planned, plan_columns
 from mainspring.data.expectations import DataRefused, Expectations, Finding, SourceChanged, judge, refuse, shown
 from mainspring.data.snapshots import Bound, ColumnInfo, Partition, SourceTable, read_spec
@@ -24,6 +24,7 @@ from mainspring.kernel.stores import Store
 
 ROW_GROUP = 122_880
 MAX_ROW_GROUPS = 100_000
+MAX_ROWS = 500_000_000
 _PER_QUERY = 200
 _CSV_FAULTS = (
     (r"Line: (\d+)[\s\S]*Expected Number of Columns: (\d+) Found: (\d+)", "line {0} has {2} values, not {1}",
@@ -42,12 +43,14 @@ class SourceReader:
     """Reads sources below `root` with DuckDB.
 
     cache: folder that remembers fingerprints of files at rest, or None. memory: DuckDB's limit; more is spilled to a
-    private scratch folder.
+    private scratch folder, up to `spill`: a small file may unpack to more than any disk holds.
     """
 
-    def __init__(self, root: Path, *, cache: Path | None = None, memory: str = "1GB", threads: int = 2) -> None:
+    def __init__(
+        self, root: Path, *, cache: Path | None = None, memory: str = "1GB", threads: int = 2, spill: str = "64GB"
+    ) -> None:
         self._root, self._cache = root, cache
-        self._memory, self._threads = memory, threads
+        self._room, self._threads = Room(memory=memory, spill=spill), threads
 
     def fingerprint(self, source: Source) -> str:
         """Return the digest of the file's bytes; `SourceMissing` if there is none."""
@@ -60,7 +63,7 @@ class SourceReader:
         path = files.locate(self._root, source)
         before = files.state(path)
         fingerprint = files.fingerprint(path, self._cache)
-        with session(path, memory=self._memory, threads=self._threads) as (connection, scratch):
+        with session(path, self._room, threads=self._threads) as (connection, scratch):
             try:
                 planned = _load(connection, source, path, expectations)
                 _judge(connection, source, expectations, planned, one_time_a_key=one_time_a_key)
@@ -116,6 +119,10 @@ def _load_parquet(connection: Connection, source: Source, path: Path) -> None:
     if int(groups or 0) > MAX_ROW_GROUPS:
         raise files.refused(
             source, f"{int(groups or 0):,} row groups", "write the file with row groups of 100,000 rows"
+        )
+    if int(promised or 0) > MAX_ROWS:
+        raise files.refused(
+            source, f"its footer promises {int(promised or 0):,} rows", f"split it: at most {MAX_ROWS:,} rows are read"
         )
     described = connection.execute(f"DESCRIBE SELECT * FROM read_parquet({text(path)})").fetchall()
     files.check_names(source, _original_names(connection, path) or [str(item[0]) for item in described])
@@ -230,7 +237,7 @@ def _translated(source: Source, path: Path, error: duckdb.Error) -> DataRefused:
     told = str(error)
     if isinstance(error, duckdb.OutOfMemoryException):
         return files.refused(
-            source, "reading it needs more memory than is allowed", "free disk space, or split the file"
+            source, "it unpacks to more than memory and scratch space may hold", "split the file; is it a real table?"
         )
     if path.suffix.lower() == ".csv":
         for pattern, what, fix in _CSV_FAULTS:

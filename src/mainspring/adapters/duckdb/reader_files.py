@@ -15,6 +15,7 @@ from mainspring.kernel.files import write_atomic
 FORMATS = (".csv", ".parquet")
 MAX_COLUMNS = 2_000
 MAX_NAME = 200
+MAX_FOOTER = 32 << 20
 MAX_LINE = 1 << 20
 _MAGIC = b"PAR1"
 _SETTLED_NS = 2_000_000_000
@@ -99,6 +100,15 @@ def check_parquet(source: Source, path: Path) -> None:
         stream.seek(-4, os.SEEK_END)
         if stream.tell() < len(_MAGIC) or stream.read(4) != _MAGIC:
             raise refused(source, f"{source.uri} is cut off: its footer is missing", "copy or write the file again")
+        size = stream.seek(-2 * len(_MAGIC), os.SEEK_END)
+        footer = int.from_bytes(stream.read(4), "little")
+        if footer > size:
+            raise refused(source, f"{source.uri} is cut off: it is shorter than its footer", "write the file again")
+        if footer > MAX_FOOTER:
+            raise refused(
+                source, f"a footer of {footer:,} bytes: too many row groups or columns",
+                "write the file with row groups of 100,000 rows",
+            )  # fmt: skip
 
 
 def check_csv(source: Source, path: Path) -> list[str]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -11,8 +12,16 @@ Connection = duckdb.DuckDBPyConnection
 Scalar = str | int | float | bool | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Room:
+    """How much DuckDB may use, such as `1GB`. memory: in memory. spill: on disk, in the scratch folder."""
+
+    memory: str
+    spill: str
+
+
 @contextmanager
-def session(source: Path, *, memory: str, threads: int) -> Iterator[tuple[Connection, Path]]:
+def session(source: Path, room: Room, *, threads: int) -> Iterator[tuple[Connection, Path]]:
     """Yield (connection, scratch folder); both end with the block.
 
     The connection may read `source` and use the scratch folder, nothing else. Times are UTC.
@@ -20,7 +29,8 @@ def session(source: Path, *, memory: str, threads: int) -> Iterator[tuple[Connec
     with TemporaryDirectory(prefix="mainspring-") as folder:
         scratch = Path(folder)
         config: dict[str, str | bool | int | float | list[str]] = {
-            "memory_limit": memory,
+            "memory_limit": room.memory,
+            "max_temp_directory_size": room.spill,
             "threads": threads,
             "temp_directory": str(scratch / "spill"),
             "preserve_insertion_order": True,
