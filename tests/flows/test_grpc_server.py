@@ -256,3 +256,23 @@ def test_every_call_of_the_services_has_a_policy() -> None:
     declared = set(messages.POOL.FindServiceByName(messages.INFERENCE).methods_by_name)
     assert set(PUBLIC[messages.INFERENCE]) | set(ADMIN[messages.INFERENCE]) == declared
     assert not set(PUBLIC[messages.INFERENCE]) & set(ADMIN[messages.INFERENCE])
+
+
+def test_the_model_repository_answers_on_the_loopback_port_alone(tmp_path: Path) -> None:
+    with running(tmp_path, listening=AT) as found:
+        public, admin = Client(found.at.grpc), Client(found.at.grpc_admin)
+        named = messages.message("inference.RepositoryModelLoadRequest")(model_name=MODEL)
+        index = messages.message("inference.RepositoryIndexResponse")
+        asked = messages.message("inference.RepositoryIndexRequest")()
+        rows = [(m.name, m.version, m.state) for m in index.FromString(admin("RepositoryIndex", asked)).models]
+        assert rows == [(MODEL, "1", "READY")]
+        admin("RepositoryModelUnload", named)
+        assert public.refused("ModelInfer", question())[0] == "UNAVAILABLE"
+        asked.ready = True
+        assert list(index.FromString(admin("RepositoryIndex", asked)).models) == []
+        admin("RepositoryModelLoad", named)
+        assert public.infer(question()).model_name == MODEL
+        assert admin.refused("ModelInfer", question())[0] == "UNIMPLEMENTED"
+        assert public.refused("RepositoryModelUnload", named)[0] == "UNIMPLEMENTED"
+        public.close()
+        admin.close()

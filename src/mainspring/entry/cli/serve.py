@@ -229,7 +229,7 @@ def _tell(room: "ServerRoom", at: "Addresses", as_json: bool) -> None:
 
     addresses = {"public": at.public, "admin": at.admin, "metrics": at.metrics}
     if at.grpc:
-        addresses["grpc"] = at.grpc
+        addresses |= {"grpc": at.grpc, "grpc_admin": at.grpc_admin}
     if not room.worker:
         write_atomic(room.state / "server.json", json.dumps(addresses).encode(), durable=False)
     if as_json:

@@ -40,12 +40,13 @@ class Address:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Addresses:
-    """Where a running server answers, as URLs without a path. grpc: `host:port`, or "" for none."""
+    """Where a running server answers, as URLs without a path. grpc, grpc_admin: `host:port`, or "" for none."""
 
     public: str
     admin: str
     metrics: str
     grpc: str = ""
+    grpc_admin: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -29,7 +29,7 @@ from mainspring.entry.inference.protocol import BoundedProtocol, sweep_forever
 from mainspring.serve.fleet import Fleet
 
 if TYPE_CHECKING:
-    from mainspring.entry.inference.grpc.server import GrpcPort
+    from mainspring.entry.inference.grpc.server import GrpcPorts
 
 __all__ = ["Sockets", "Stop", "run"]
 
@@ -47,9 +47,11 @@ class Sockets:
     admin: socket.socket
     metrics: socket.socket
 
-    def addresses(self, grpc: str = "") -> Addresses:
-        """Return where they answer, with the gRPC port's address."""
-        return Addresses(public=url(self.public), admin=url(self.admin), metrics=url(self.metrics), grpc=grpc)
+    def addresses(self, grpc: str = "", grpc_admin: str = "") -> Addresses:
+        """Return where they answer, with the addresses of the gRPC ports."""
+        return Addresses(
+            public=url(self.public), admin=url(self.admin), metrics=url(self.metrics), grpc=grpc, grpc_admin=grpc_admin
+        )
 
 
 def run(
@@ -125,7 +127,7 @@ class _Server:
                     remote.start()
                 self._probes.started = True
                 beside.append(asyncio.create_task(self._poll()))
-                ready(sockets.addresses(remote.address if remote else ""))
+                ready(sockets.addresses(*(remote.addresses if remote else ("", ""))))
                 await self._stopping(stop, ports)
             finally:
                 for task in beside:
@@ -136,14 +138,13 @@ class _Server:
                 for plane in self._fleet.planes:
                     plane.turns.close()
 
-    def _grpc(self, loop: asyncio.AbstractEventLoop) -> "GrpcPort | None":
+    def _grpc(self, loop: asyncio.AbstractEventLoop) -> "GrpcPorts | None":
         if self._at.grpc is None:
             return None
-        from mainspring.entry.inference.grpc.server import GrpcPort
-        from mainspring.entry.inference.grpc.services import PUBLIC, Running
+        from mainspring.entry.inference.grpc.server import GrpcPorts
 
         gate = Gate(self._ring, always=not self._at.grpc.loopback)
-        return GrpcPort(Running(desk=self._desk, gate=gate, probes=self._probes, loop=loop), PUBLIC, self._at.grpc)
+        return GrpcPorts(self._desk, gate, loop, self._at.grpc)
 
     async def _stopping(self, stop: Stop, ports: list["asyncio.Task[None]"]) -> None:
         while not self._signals.count and not stop.asked.is_set() and not any(task.done() for task in ports):

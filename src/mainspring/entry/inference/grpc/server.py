@@ -1,14 +1,17 @@
 """The gRPC ports: what `services` allows, on a few threads, with the limits that HTTP has."""
 
+import asyncio
 import concurrent.futures
 from collections.abc import Mapping
 from typing import Any
 
 import grpc
 
+from mainspring.entry.inference.access import Gate
 from mainspring.entry.inference.binding import Address, PortTaken
+from mainspring.entry.inference.desk import Desk
 from mainspring.entry.inference.grpc import messages
-from mainspring.entry.inference.grpc.services import Running, Table, handled, model_infer, reflect
+from mainspring.entry.inference.grpc.services import ADMIN, PUBLIC, Running, Table, handled, model_infer, reflect
 from mainspring.entry.inference.heads import BODY_LIMIT
 
 _THREADS = 4
@@ -43,6 +46,26 @@ class GrpcPort:
         """Take no new call, let those that run end within `grace_s` seconds, then return."""
         self._server.stop(grace_s).wait()
         self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+class GrpcPorts:
+    """The port of predictions, and on loopback the one of the model repository, for this machine's own tools."""
+
+    def __init__(self, desk: Desk, gate: Gate, loop: asyncio.AbstractEventLoop, at: Address) -> None:
+        local = Gate(gate.ring, never=True)
+        self._public = GrpcPort(Running(desk=desk, gate=gate, loop=loop), PUBLIC, at)
+        self._admin = GrpcPort(Running(desk=desk, gate=local, loop=loop, repository=desk.fleet), ADMIN, Address(), 1)
+        self.addresses = (self._public.address, self._admin.address)
+
+    def start(self) -> None:
+        """Answer calls from now on."""
+        self._public.start()
+        self._admin.start()
+
+    def stop(self, grace_s: float) -> None:
+        """End as `GrpcPort.stop` does, the predictions first."""
+        self._public.stop(grace_s)
+        self._admin.stop(1.0)
 
 
 def _service(running: Running, name: str, table: Table) -> Any:  # noqa: ANN401 - grpcio has no types

@@ -19,7 +19,6 @@ from mainspring.entry.inference.desk import Desk, Target
 from mainspring.entry.inference.grpc import messages
 from mainspring.entry.inference.grpc.codec import InferRequest, codec_of
 from mainspring.entry.inference.heads import LONGEST_TIMEOUT_MS, TIMEOUT
-from mainspring.entry.inference.probes import Probes
 from mainspring.entry.inference.routes import Policy, Route
 from mainspring.serve.errors import BadBody, DeadlinePassed, NotReady, RequestRefused, UnknownModel
 from mainspring.serve.inference import Reply
@@ -45,10 +44,10 @@ class Repository(Protocol):
     def index(self) -> list[dict[str, str]]:
         """Return name, version, state and reason of every model."""
 
-    def load(self, model: str) -> None:
+    def load(self, model: str, /) -> object:
         """Load what the release of a model says, again if need be."""
 
-    def unload(self, model: str) -> None:
+    def unload(self, model: str, /) -> None:
         """Stop answering for a model until it is loaded again."""
 
 
@@ -58,7 +57,6 @@ class Running:
 
     desk: Desk
     gate: Gate
-    probes: Probes
     loop: asyncio.AbstractEventLoop
     repository: Repository | None = None
 
