@@ -15,6 +15,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -82,8 +83,8 @@ def _servers(names: str) -> list[Server]:
     if unknown:
         sys.exit(f"no peer is called {', '.join(unknown)}; known: {', '.join(known)}")
     own = ours(results.OURS, "mainspring, everything on", "{home}/project-{model}")
-    bare = ours(results.BARE, "mainspring, logging, metrics and authentication off", "{home}/project-{model}-bare",
-                options=project.BARE_OPTIONS)  # fmt: skip
+    bare = replace(own, name=results.BARE, label="mainspring, logging, metrics and authentication off",
+                   argv=("{bin}/python", "{here}/bare_server.py", "{home}/project-{model}-bare", "{port}"))  # fmt: skip
     return [own, bare, *(known[name] for name in wanted)]
 
 

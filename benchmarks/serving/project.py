@@ -13,7 +13,6 @@ import pandas as pd
 from serving import same_model
 
 PREFIX = "cell"
-BARE_OPTIONS = ()  # what switches logging and metrics off
 FILE = """
 version: 1
 project: {name}
