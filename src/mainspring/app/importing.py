@@ -21,8 +21,7 @@ MODELS = "models:/"
 class Wanted:
     """What a user asks to adopt.
 
-    source: an ONNX file, or `models:/NAME/VERSION`. schema, sample: files, or None. allow: types that a skops file
-    may hold beside those that are safe anyway. tracking_uri: "" for the project's own.
+    source: an ONNX file, or `models:/NAME/VERSION`. schema, sample: files, or None. tracking_uri: "" for the project's own.
     """
 
     source: str
@@ -31,7 +30,6 @@ class Wanted:
     output: str = ""
     positive: str = ""
     tracking_uri: str = ""
-    allow: tuple[str, ...] = ()
     reason: str = ""
     mirror: bool = True
 
@@ -73,7 +71,8 @@ def _data(workspace: Workspace, wanted: Wanted) -> tuple[bytes, tuple[Input, ...
 
     found = fetch(wanted.source, wanted.tracking_uri or tracking_uri(workspace.paths.state))
     if found.form == "skops":
-        raise ImportRefused(f"{wanted.source} is a skops file", fix="log it with mlflow.onnx.log_model")
+        fix = "skops files are not opened yet: log it with mlflow.onnx.log_model, then import that version"
+        raise ImportRefused(f"{wanted.source} is a skops file", fix=fix)
     return found.data, found.inputs
 
 

@@ -18,7 +18,6 @@ _file = click.Path(path_type=Path, dir_okay=False)
 @click.option("--output", default="", help="The graph's output that holds the probabilities.")
 @click.option("--positive", default="", metavar="CLASS", help="The class whose probability is the score.")
 @click.option("--tracking-uri", default="", metavar="URI", help="Tracking server of models:/...; default: ours.")
-@click.option("--allow", multiple=True, metavar="TYPE", help="A type that a skops file may hold; repeat it.")
 @click.option("--reason", default="adopted", show_default=True, help="Why, for the ledger.")
 @json_option
 def import_model(source: str, as_json: bool, **options: Any) -> None:  # noqa: ANN401 - the fields of `Wanted`
