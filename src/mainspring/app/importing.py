@@ -21,7 +21,7 @@ MODELS = "models:/"
 class Wanted:
     """What a user asks to adopt.
 
-    source: an ONNX file, or `models:/NAME/VERSION`. schema, sample: files, or None. tracking_uri: "" for the project's own.
+    source: an ONNX file, or `models:/NAME/VERSION`. schema, sample: files, or None. tracking_uri: "" for our own.
     """
 
     source: str
