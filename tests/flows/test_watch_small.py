@@ -58,5 +58,5 @@ def test_eight_days_of_a_small_project_pass_through_a_real_server(tmp_path: Path
     assert len(list(room.paths.predictions.glob("*.parquet"))) == 1
     assert len(list(room.paths.log.glob("*.log"))) == 8
     links = lineage(done.replayed.prediction_id, lineage_ports(room))
-    assert [link.kind for link in links][:4] == ["prediction", "release", "model", "run"]
+    assert [link.kind for link in links][:5] == ["prediction", "label", "release", "model", "run"]
     assert json.loads((room.paths.root / "replay.json").read_text("utf-8"))["policy"] == "once"

@@ -90,8 +90,20 @@ def lineage_ports(workspace: Workspace) -> LineagePorts:
 
     return LineagePorts(
         find=find_logged(workspace), evidence=workspace.models.evidence, ledger=workspace.ledger,
-        snapshot=lambda digest: from_json(json.loads(workspace.store.get(digest))),
+        snapshot=lambda digest: from_json(json.loads(workspace.store.get(digest))), label=_label_of(workspace),
     )  # fmt: skip
+
+
+def _label_of(workspace: Workspace) -> Callable[[str, int], tuple[float, int] | None]:
+    def label(key: str, asked_at: int) -> tuple[float, int] | None:
+        if not (workspace.paths.state / "observations" / "labels.db").is_file():
+            return None
+        with open_observations(workspace) as observations:
+            rows = observations.matured(asked_at, asked_at + 1, workspace.clock.now())
+        places = [place for place, name in enumerate(rows["key"].tolist()) if name == key]
+        return (float(rows["value"][places[-1]]), int(rows["known_at"][places[-1]])) if places else None
+
+    return label
 
 
 def _references(workspace: Workspace) -> Callable[[str], Reference | None]:

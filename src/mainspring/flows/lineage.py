@@ -1,5 +1,7 @@
 """Where one prediction came from: prediction -> release -> model -> run -> code -> snapshot -> sources.
 
+What came true, where it is known, stands after the prediction.
+
 Every link is checked against what it names: a run must have made the model, a snapshot must be in the ledger.
 """
 
@@ -31,13 +33,15 @@ class LineagePorts:
     """What lineage reads.
 
     find: the logged request of a prediction id. evidence: bytes attested beside a model, by name.
-    snapshot: the document of a snapshot digest.
+    snapshot: the document of a snapshot digest. label: (value, known at) of an answered question, by key and time
+    (UTC microseconds), or None.
     """
 
     find: Callable[[str], LoggedRequest]
     evidence: Callable[[str, str], bytes | None]
     snapshot: Callable[[str], Snapshot]
     ledger: Ledger
+    label: Callable[[str, int], tuple[float, int] | None] = lambda _key, _asked_at: None
 
 
 def lineage(prediction_id: str, ports: LineagePorts) -> list[Link]:
@@ -49,7 +53,8 @@ def lineage(prediction_id: str, ports: LineagePorts) -> list[Link]:
             f"request {logged.request_id} has {len(logged.keys)} rows, not row {row}", fix="rows count from 0"
         )
     model = logged.versions[logged.served[row]]
-    return [_prediction(prediction_id, logged, row), _release(logged), *_model(model, ports), *_made(model, ports)]
+    asked = [_prediction(prediction_id, logged, row), *_label(logged, row, ports)]
+    return [*asked, _release(logged), *_model(model, ports), *_made(model, ports)]
 
 
 def _prediction(prediction_id: str, logged: LoggedRequest, row: int) -> Link:
@@ -58,6 +63,14 @@ def _prediction(prediction_id: str, logged: LoggedRequest, row: int) -> Link:
     score = float(np.frombuffer(logged.scores[model], "<f8")[row])
     detail = f"key {logged.keys[row] or '(none)'}, asked at {asked}, answered {score:.4f}"
     return Link(kind="prediction", id=prediction_id, detail=detail)
+
+
+def _label(logged: LoggedRequest, row: int, ports: LineagePorts) -> list[Link]:
+    key = logged.keys[row] or f"{logged.request_id}.{row}"
+    found = ports.label(key, int(np.frombuffer(logged.asked_at, "<i8")[row]))
+    if found is None:
+        return []
+    return [Link(kind="label", id=f"{found[0]:g}", detail=f"what came true, known at {format_time(found[1])}")]
 
 
 def _release(logged: LoggedRequest) -> Link:

@@ -1,6 +1,7 @@
 """From a prediction back to its sources."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -63,6 +64,14 @@ def test_the_chain_leads_from_the_prediction_to_the_sources(ports: LineagePorts)
     assert told["code"] == ("abc", "dirty work tree, code c0")
     assert told["snapshot"] == (SNAPSHOT.digest, "version 3")
     assert told["source"] == ("f" * 64, "visits: 42 rows")
+
+
+def test_what_came_true_stands_after_the_prediction(ports: LineagePorts) -> None:
+    known = {("k1", START): (0.0, START + 1), (f"{RECORD.request_id}.1", START + 1): (1.0, START + 2)}
+    ports = replace(ports, label=lambda key, asked_at: known.get((key, asked_at)))
+    links = lineage(f"{RECORD.request_id}.1", ports)
+    assert [link.kind for link in links][:3] == ["prediction", "label", "release"]
+    assert (links[1].id, links[1].detail) == ("1", "what came true, known at 2024-01-01T00:00:00.000002Z")
 
 
 def test_a_row_is_traced_to_the_version_that_answered_it(ports: LineagePorts) -> None:
