@@ -5,9 +5,9 @@ ten stay below is a drift detector's usual value; for a fault detector it is the
 saw is not drift, and a threshold needs no tuning. (Why nine in ten: docs/studies/flights.md.)
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -30,10 +30,30 @@ Days = NDArray[np.int64]
 USUAL = {"drift": 0.9, "fault": 1.0}
 
 
-def reference_profile(columns: Columns, asked_at: Array, scores: Array) -> Reference:
-    """Return the reference of a model trained on `columns`, which answered `scores` on them.
+@dataclass(frozen=True, slots=True)
+class Learnt:
+    """What training rows say of their own columns, before any model: `with_scores` adds the output.
 
-    columns: inputs by name, float64 or object. asked_at: int64 UTC microseconds, in any order.
+    order: the rows by time. days: their day numbers from 0. start, end: the period, UTC microseconds.
+    """
+
+    order: NDArray[np.intp]
+    days: Days
+    columns: Mapping[str, ColumnReference]
+    start: int
+    end: int
+
+    def with_scores(self, names: Sequence[str], scores: Array) -> Reference:
+        """Return the reference of a model that reads `names` and answered `scores` on the rows as they came."""
+        output = _learn(OUTPUT, np.asarray(scores, np.float64)[self.order], self.days)
+        columns = (*(self.columns[name] for name in names), output)
+        return Reference(columns=columns, rows=len(self.order), start=self.start, end=self.end)
+
+
+def learn(columns: Columns, asked_at: Array) -> Learnt:
+    """Learn what is usual of every column; a thread beside the fit may do it, for it needs no model.
+
+    columns: by name, float64 or object. asked_at: int64 UTC microseconds, in any order.
     """
     at = np.asarray(asked_at, np.int64)
     order = np.argsort(at, kind="stable")
@@ -41,10 +61,14 @@ def reference_profile(columns: Columns, asked_at: Array, scores: Array) -> Refer
     if not len(at):
         raise InvalidValue("a reference cannot be learnt from no rows", fix="train on data")
     days = (at // DAY) - (at[0] // DAY)
-    table = {**columns, OUTPUT: np.asarray(scores, np.float64)}
     with ThreadPoolExecutor(_AT_ONCE) as pool:  # sorting and searching run outside Python's lock
-        learnt = tuple(pool.map(lambda name: _learn(name, table[name][order], days), table))
-    return Reference(columns=learnt, rows=len(at), start=int(at[0]), end=int(at[-1]) + 1)
+        learnt = pool.map(lambda name: _learn(name, columns[name][order], days), columns)
+        return Learnt(order, days, dict(zip(columns, learnt, strict=True)), int(at[0]), int(at[-1]) + 1)
+
+
+def reference_profile(columns: Columns, asked_at: Array, scores: Array) -> Reference:
+    """Return the reference of a model trained on `columns`, which answered `scores` on them."""
+    return learn(columns, asked_at).with_scores(list(columns), scores)
 
 
 def cut_points(numbers: Floats) -> Floats:

@@ -15,9 +15,9 @@ from mainspring.data.personal import hidden_columns
 from mainspring.develop.ports import Scorer, Trained, TrainingJob
 from mainspring.develop.runs import Run
 from mainspring.flows.steps.ports import Made, StepPorts
-from mainspring.flows.steps.tables import Part, read_parts, write_table
+from mainspring.flows.steps.tables import read_parts, write_table
 from mainspring.kernel.contract import Contract
-from mainspring.observe.references import reference_profile
+from mainspring.observe.references import Learnt, learn
 from mainspring.stats.columns import Array, Columns, Floats, length
 
 MODEL_FILE, CONTRACT_FILE, PROFILE_FILE = "model.onnx", "contract.json", "profile.json"
@@ -31,17 +31,20 @@ def train_model(run: Run, files: Mapping[str, str], ports: StepPorts) -> Made:
     """Write `model`, `contract`, `profile` and `probe`. Raises what the trainer raises."""
     training, holdout = read_parts(files, ports)
     plan = run.training
-    trained = ports.trainer.train(
-        TrainingJob(
-            function=plan.function, columns=training.columns, target=training.target, holdout=holdout.columns,
-            params=plan.params,
-        )
-    )  # fmt: skip
+    with ThreadPoolExecutor(1) as beside:  # what is usual of the inputs needs no model: the other core learns it
+        learning = beside.submit(learn, training.columns, training.asked_at)
+        trained = ports.trainer.train(
+            TrainingJob(
+                function=plan.function, columns=training.columns, target=training.target, holdout=holdout.columns,
+                params=plan.params,
+            )
+        )  # fmt: skip
+        learnt = learning.result()
     hidden = hidden_columns(views.from_json(run.definitions), run.personal, [item.name for item in trained.inputs])
     outputs = {
         "model": ports.store.put(trained.model),
         "contract": ports.store.put(_contract(run, trained, hidden).to_bytes()),
-        "profile": ports.store.put(_profile(training, trained, hidden, ports)),
+        "profile": ports.store.put(_profile(training.columns, learnt, trained, hidden, ports)),
         "probe": write_table({**trained.probe, PROBE_SCORE: trained.probe_scores}, ports),
     }
     metrics = {"fit_seconds": round(trained.fit_seconds, 6), "inputs": float(len(trained.inputs))}
@@ -69,12 +72,11 @@ def _plain(values: Array) -> list[Any]:
     return [None if value != value else value for value in values.tolist()]
 
 
-def _profile(training: Part, trained: Trained, hidden: Sequence[str], ports: StepPorts) -> bytes:
+def _profile(columns: Columns, learnt: Learnt, trained: Trained, hidden: Sequence[str], ports: StepPorts) -> bytes:
     """Return the reference profile; what no log may hold cannot be watched, and its values have no place in a file."""
-    columns = {item.name: training.columns[item.name] for item in trained.inputs}
-    scores = _scored(ports.scorer(trained.model, trained.inputs), columns)
-    watched = {name: values for name, values in columns.items() if name not in hidden}
-    return reference_profile(watched, training.asked_at, scores).to_bytes()
+    inputs = [item.name for item in trained.inputs]
+    scores = _scored(ports.scorer(trained.model, trained.inputs), {name: columns[name] for name in inputs})
+    return learnt.with_scores([name for name in inputs if name not in hidden], scores).to_bytes()
 
 
 def _scored(scorer: Scorer, columns: Columns) -> Floats:
