@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc
-from serving import bodies, grpc_load, project, results, same_model
+from serving import beside, bodies, grpc_load, project, results, same_model
 from serving.load import Pace
 from serving.processes import LOAD_CORE
 from serving.rounds import ROOT, Bench, Work, version_of
@@ -94,6 +94,8 @@ def _measures(bench: Bench, server: Server, round_: int) -> Iterator[Iterator[di
         yield bench.measure(server, works, round_)
     if server.name in (results.OURS, "mlserver"):
         yield grpc_load.measure(bench, server, round_)
+    if server.name == results.OURS:
+        yield beside.measure(bench, server, round_)
 
 
 def _works(server: Server) -> list[list[Work]]:

@@ -54,6 +54,20 @@ def made(root: Path, name: str, suffix: str = "") -> Path:
     folder = root / f"project-{name}{suffix}"
     if (folder / "environments" / "local" / "release.yaml").is_file():
         return folder
+    _written(folder, name)
+    for command in (["snapshot"], ["train"], ["promote", "1"]):
+        _told(folder, *command)
+    return folder
+
+
+def adopted(folder: Path, name: str, graph: Path) -> None:
+    """Make a project that adopts an ONNX graph and serves it."""
+    _written(folder, name)
+    _told(folder, "import", str(graph))
+    _told(folder, "promote", "1")
+
+
+def _written(folder: Path, name: str) -> None:
     (folder / "src" / "cells").mkdir(parents=True, exist_ok=True)
     (folder / "data").mkdir(exist_ok=True)
     (folder / "src" / "cells" / "__init__.py").write_text("")
@@ -65,9 +79,6 @@ def made(root: Path, name: str, suffix: str = "") -> Path:
     _write_data(folder / "data" / "samples.parquet")
     for argv in (["git", "init", "-q", "-b", "main"], ["git", "add", "-A"], [*_GIT, "commit", "-qm", "a project"]):
         subprocess.run(argv, cwd=folder, check=True)
-    for command in (["snapshot"], ["train"], ["promote", "1"]):
-        _told(folder, *command)
-    return folder
 
 
 def token(folder: Path) -> str:
