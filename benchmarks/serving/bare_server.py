@@ -22,6 +22,7 @@ class Nowhere:
 
 
 parts = server_parts(ServerRoom(root=Path(sys.argv[1]), environment="local"), replay_clock=False)
-parts.plane.log = Nowhere()
+for member in parts.fleet.members:
+    member.plane.log = Nowhere()
 at = Address(host="127.0.0.1", port=int(sys.argv[2]))
 run(parts.fleet, KeyRing(parts.tokens, parts.clock), listening=Listening(public=at))
