@@ -29,7 +29,7 @@ from serving.servers import PEERS, Server, ours
 HOME = ROOT / "build" / "serving"
 RESULT = Path(__file__).parent / "results" / "serving.json"
 WITH_FOREST = ("mlserver", "mlserver-batch", "bentoml-batch", "litserve-batch")
-QUICK = Pace(warm_s=1.0, again_s=1.0, timed_s=2.0, tries=1, calm_s=2)
+QUICK = Pace(warm_s=1.0, again_s=1.0, timed_s=2.0, tries=2, calm_s=2)
 
 
 _LINE = (

@@ -27,6 +27,23 @@ print(json.dumps({
     "no_token": predict(headers={}),
 }))
 """
+FEEDBACK = """
+import json, sys
+import numpy as np
+from seldon_core.seldon_client import SeldonClient
+
+address, model = sys.argv[1:3]
+columns = json.load(sys.stdin)
+client = SeldonClient(deployment_name=model, namespace="prod", gateway="ambassador", gateway_endpoint=address,
+                      payload_type="ndarray")
+rows = np.array(list(map(list, zip(*columns.values()))), dtype=object)
+answer = client.predict(data=rows, names=list(columns))
+def feedback(truth, response=answer.response):
+    told = client.feedback(raw_request={"response": response, "truth": {"data": {"ndarray": truth}}})
+    return [told.success, told.msg]
+
+print(json.dumps({"good": feedback([1, 0]), "short": feedback([1])}))
+"""
 
 
 def test_seldons_client(live: Live) -> None:
@@ -41,3 +58,11 @@ def test_seldons_client(live: Live) -> None:
     assert not found["short"]["ok"]
     assert found["short"]["why"].startswith("400")
     assert found["no_token"]["why"].startswith("401")
+
+
+def test_labels_come_back_with_seldons_client(open_live: Live) -> None:
+    columns = {name: values[:2] for name, values in COLUMNS.items()}
+    found = ask("seldon", FEEDBACK, open_live.address, open_live.model, given=columns)
+    assert found["good"] == [True, ""]
+    assert not found["short"][0]
+    assert found["short"][1].startswith("400")
