@@ -16,6 +16,7 @@ import uvicorn
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _DESCRIPTORS = 65_536
 _BACKLOG = 4_096
+_CLOSED_S = 0.01
 
 
 @dataclass(slots=True, kw_only=True)
@@ -46,25 +47,35 @@ class Port(uvicorn.Server):
         spare = [listener.dup() for listener in sockets or []]
         for server in self.servers:
             server.close()
-        for listener in spare:
-            with listener:
-                await self._taken_in(listener)
-        await super().shutdown(sockets)
+        for listener in sockets or []:
+            listener.close()
+        await asyncio.sleep(_CLOSED_S)  # uvloop lets go of its descriptor in a later turn; then ours is the last
+        taken = [connection for listener in spare for connection in _waiting(listener)]
+        for connection in taken:
+            await self._serve_one(connection)
+        await super().shutdown([])
 
-    async def _taken_in(self, listener: socket.socket) -> None:
+    async def _serve_one(self, connection: socket.socket) -> None:
         loop, config = asyncio.get_running_loop(), self.config
+        await loop.connect_accepted_socket(
+            lambda: config.http_protocol_class(  # type: ignore[call-arg]
+                config=config, server_state=self.server_state, app_state={}, _loop=loop
+            ),
+            connection,
+        )
+
+
+def _waiting(listener: socket.socket) -> list[socket.socket]:
+    """Return the connections that wait to be accepted, and close the listener right after the last."""
+    found: list[socket.socket] = []
+    with listener:
         listener.setblocking(False)
-        for _ in range(_BACKLOG):
+        while len(found) < _BACKLOG:
             try:
-                connection, _ = listener.accept()
+                found.append(listener.accept()[0])
             except OSError:
-                return
-            await loop.connect_accepted_socket(
-                lambda: config.http_protocol_class(  # type: ignore[call-arg]
-                    config=config, server_state=self.server_state, app_state={}, _loop=loop
-                ),
-                connection,
-            )
+                break
+    return found
 
 
 def port_of(app: Any, protocol: Any) -> Port:  # noqa: ANN401 - any ASGI application, any maker of a protocol
