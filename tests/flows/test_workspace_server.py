@@ -25,9 +25,10 @@ def promote(folder: Path, model: str, version: int, factor: float) -> None:
     files.write("local", release, expected=files.head("local"), message="release", trailers={})
 
 
-@pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    made = tmp_path_factory.mktemp("workspace")
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    made = tmp_path / "workspace"
+    made.mkdir()
     subprocess.run(["git", "init", "-q", "-b", "main", str(made)], check=True)
     (made / ".gitignore").write_text(".mainspring/\n")
     for name, factor in FACTORS.items():
@@ -38,7 +39,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def server(root: Path) -> Iterator[ServerProcess]:
     with ServerProcess(root, "flights") as running:
         yield running
