@@ -39,14 +39,14 @@ def train_model(run: Run, files: Mapping[str, str], ports: StepPorts) -> Made:
                 params=plan.params,
             )
         )  # fmt: skip
-        learnt = learning.result()
-    hidden = hidden_columns(views.from_json(run.definitions), run.personal, [item.name for item in trained.inputs])
-    outputs = {
-        "model": ports.store.put(trained.model),
-        "contract": ports.store.put(_contract(run, trained, hidden).to_bytes()),
-        "profile": ports.store.put(_profile(training.columns, learnt, trained, hidden, ports)),
-        "probe": write_table({**trained.probe, PROBE_SCORE: trained.probe_scores}, ports),
-    }
+        probe = beside.submit(write_table, {**trained.probe, PROBE_SCORE: trained.probe_scores}, ports)
+        hidden = hidden_columns(views.from_json(run.definitions), run.personal, [item.name for item in trained.inputs])
+        outputs = {
+            "model": ports.store.put(trained.model),
+            "contract": ports.store.put(_contract(run, trained, hidden).to_bytes()),
+            "profile": ports.store.put(_profile(training.columns, learning.result(), trained, hidden, ports)),
+            "probe": probe.result(),
+        }
     metrics = {"fit_seconds": round(trained.fit_seconds, 6), "inputs": float(len(trained.inputs))}
     return Made(outputs=outputs, metrics=metrics | {"model_bytes": float(len(trained.model))})
 
