@@ -43,7 +43,7 @@ def scrubbed(environment: Mapping[str, str]) -> dict[str, str]:
         for name, value in environment.items()
         if name.upper() in KEPT_NAMES or name.upper().startswith(KEPT_PREFIXES)
     }
-    # glibc keeps a heap a thread and returns little of it: two heaps serve the few threads of a step (elsewhere ignored)
+    # glibc keeps a heap a thread and returns little of it: two serve the few threads of a step (elsewhere ignored)
     return {"OMP_WAIT_POLICY": "PASSIVE", "OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2", **kept}
 
 
