@@ -22,10 +22,10 @@ def test_every_tool_is_pinned_by_name() -> None:
 
 def test_what_ci_installs_is_known() -> None:
     found = re.search(r"in_ci=\((.*)\)", INSTALLER.read_text("utf-8"))
-    debian = re.search(r"declare -A debian=\((.*)\)", INSTALLER.read_text("utf-8"))
+    debian = re.search(r"declare -A debian=\((.*?)\n\)", INSTALLER.read_text("utf-8"), re.DOTALL)
     assert found is not None
     assert debian is not None
-    known = {path.stem for path in LISTS.iterdir()} | set(re.findall(r"\[(\w+)\]", debian[1]))
+    known = {path.stem for path in LISTS.iterdir()} | set(re.findall(r"\[([\w-]+)\]=", debian[1])) | {"python-image"}
     assert [name for name in found[1].split() if name not in known] == []
 
 

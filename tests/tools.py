@@ -34,6 +34,18 @@ def python(name: str) -> str:
     return str(environment(name) / "bin" / "python")
 
 
+def program(name: str, where: str = "delivery") -> str:
+    """Return the path of a program that an environment carries, such as `helm` or `actionlint`."""
+    return str(environment(where) / "bin" / name)
+
+
+@cache
+def containers() -> Mapping[str, str]:
+    """Return the environment to run `podman` in; the base image `python:3.11-slim` is there."""
+    _install("python-image")
+    return {**quiet(), "CONTAINERS_CONF": str(ROOT / ".venvs" / "containers.conf")}
+
+
 def quiet() -> Mapping[str, str]:
     """Return this process's environment without what would reach a tool's own environment, or have it call home."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "COVERAGE", "PYTEST"))}
