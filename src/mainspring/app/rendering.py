@@ -69,7 +69,8 @@ def _place(workspace: Workspace, environment: Environment) -> Place:
         name=environment.name, platform=environment.platform, replicas=environment.replicas,
         approvals=environment.approvals, scheduler=environment.scheduler, schedule=environment.schedule,
         image=environment.image, steps_image=environment.steps_image, stores=dict(environment.stores),
-        release=_release(workspace, environment.name),
+        release=_release(workspace, environment.name), trust=_trust(workspace, environment.name),
+        serving=_serving(workspace, environment.name),
     )  # fmt: skip
 
 
@@ -80,3 +81,23 @@ def _release(workspace: Workspace, environment: str) -> dict[str, object] | None
     except MainspringError:
         return None
     return None if release is None else to_document(release)
+
+
+def _trust(workspace: Workspace, environment: str) -> dict[str, str]:
+    """Return the public keys that an environment trusts, by file name."""
+    return {
+        f"{name[:16]}.pem": pem.decode("ascii") for name, pem in sorted(workspace.keys.trusted(environment).items())
+    }
+
+
+def _serving(workspace: Workspace, environment: str) -> dict[str, object]:
+    """Return `serving.yaml` as a document; {} where there is none. Raises for one that is wrong."""
+    from mainspring.project.reader import read_document
+    from mainspring.project.serving_file import FILE, read_serving_file
+
+    path = workspace.paths.root / "environments" / environment / FILE
+    if not path.is_file():
+        return {}
+    data = path.read_bytes()
+    read_serving_file(data, f"environments/{environment}/{FILE}")
+    return dict(read_document(data).value or {})

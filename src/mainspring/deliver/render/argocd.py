@@ -80,7 +80,10 @@ def _serving(subject: Subject, place: Place) -> dict[str, Any]:
     here = f"../../environments/{place.name}"
     source = {
         "repoURL": subject.repository, "targetRevision": subject.branch, "path": CHART,
-        "helm": {"releaseName": subject.name, "valueFiles": [f"{here}/values.yaml", f"{here}/release.yaml"]},
+        "helm": {
+            "releaseName": subject.name, "valueFiles": [f"{here}/values.yaml", f"{here}/release.yaml"],
+            "ignoreMissingValueFiles": True,  # before the first release there is no release.yaml
+        },
     }  # fmt: skip
     return _application(subject, f"{subject.name}-{place.name}", 3, namespace_of(subject, place), [source])
 

@@ -13,7 +13,8 @@ class Place:
     replicas: (fewest, most). approvals: people. scheduler: "", `cronworkflow` or `cronjob`. schedule: cron fields of
     `watch`, in UTC. image, steps_image: by digest, or "". stores: address of each store that is not local;
     a `secret://` reference where it holds credentials. release: the release file as a document, or None before the
-    first release.
+    first release. trust: file name -> public key (PEM) that may vouch for a model there. serving: `serving.yaml` as a
+    document.
     """
 
     name: str
@@ -26,6 +27,8 @@ class Place:
     steps_image: str = ""
     stores: Mapping[str, str] = field(default_factory=dict)
     release: Mapping[str, object] | None = None
+    trust: Mapping[str, str] = field(default_factory=dict)
+    serving: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

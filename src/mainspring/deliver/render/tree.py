@@ -2,12 +2,18 @@
 
 from collections.abc import Callable
 
-from mainspring.deliver.render import argocd, images, namespaces, platform
+from mainspring.deliver.render import argocd, chart, images, namespaces, platform
 from mainspring.deliver.render.content import Content, Files
 from mainspring.deliver.render.subject import Subject
 from mainspring.kernel.errors import InvalidValue
 
-RENDERERS: tuple[Callable[[Subject], Files], ...] = (namespaces.files, argocd.files, platform.files, images.files)
+RENDERERS: tuple[Callable[[Subject], Files], ...] = (
+    namespaces.files,
+    argocd.files,
+    platform.files,
+    chart.files,
+    images.files,
+)
 
 
 def rendered(subject: Subject) -> dict[str, Content]:

@@ -1,0 +1,86 @@
+"""`helm/ml-api-chart/` and `environments/<env>/values.yaml`: the chart as it ships, and what differs per environment.
+
+The chart's templates are the only texts here; they travel with the package and are copied as they are. Values are
+objects. An environment's `release.yaml` is the chart's last values file: promoting needs no rendering.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from mainspring.deliver.render.content import Content, Files, Json, Text, one
+from mainspring.deliver.render.subject import Place, Subject
+
+FOLDER = "helm/ml-api-chart"
+_SHIPPED = "chart/"
+_VARIABLE = "secret://env/"
+_SECRETS = {
+    "s3": ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"),
+    "gs": ("GOOGLE_SERVICE_ACCOUNT_KEY",),
+    "az": ("AZURE_STORAGE_ACCOUNT_NAME", "AZURE_STORAGE_ACCOUNT_KEY"),
+}
+_OF_SCHEME = {"s3": "s3", "s3a": "s3", "gs": "gs", "az": "az", "abfs": "az", "abfss": "az"}
+
+
+def files(subject: Subject) -> Files:
+    """Return the chart and the values of each environment that runs in a cluster."""
+    if not subject.places:
+        return {}
+    found: dict[str, Content] = {f"{FOLDER}/Chart.yaml": one(_chart(subject))}
+    for path, text in subject.shipped.items():
+        if path.startswith(_SHIPPED):
+            found[f"{FOLDER}/{path.removeprefix(_SHIPPED)}"] = _copied(path, text)
+    for place in subject.places:
+        found[f"environments/{place.name}/values.yaml"] = one(values(subject, place))
+    return found
+
+
+def values(subject: Subject, place: Place) -> dict[str, Any]:
+    """Return what the chart is told of one environment; what is left out stands in the chart's own values."""
+    fewest, most = place.replicas
+    models = place.stores.get("models", "")
+    return {
+        "project": {
+            "name": subject.name, "model": subject.model, "environment": place.name, "owner": subject.owner,
+        },
+        "platform": place.platform,
+        "image": place.image,
+        "replicas": {"min": fewest, "max": max(fewest, most, 1)},
+        "stores": {"models": models, "secretKeys": [*_secret_keys(models), *_named(place.serving)]},
+        "trust": dict(place.trust),
+        "serving": dict(place.serving),
+    }  # fmt: skip
+
+
+def _chart(subject: Subject) -> dict[str, Any]:
+    return {
+        "apiVersion": "v2", "name": "ml-api-chart", "type": "application",
+        "description": f"The inference server of {subject.model}"[:200],
+        "version": subject.mainspring, "appVersion": subject.mainspring, "kubeVersion": ">=1.27.0-0",
+    }  # fmt: skip
+
+
+def _copied(path: str, text: str) -> Content:
+    if path.endswith(".json"):
+        return Json(json.loads(text))
+    return Text(text, comment="#" if path.endswith("/values.yaml") else "")
+
+
+def _secret_keys(url: str) -> tuple[str, ...]:
+    """Return the keys of the Secret `<project>-stores` that the store's client reads, each only if it is there."""
+    return _SECRETS.get(_OF_SCHEME.get(url.partition("://")[0], ""), ())
+
+
+def _named(value: object) -> list[str]:
+    """Return the variables that a document's `secret://env/NAME` references read, sorted."""
+    found: set[str] = set()
+    waiting = [value]
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, str) and item.startswith(_VARIABLE):
+            found.add(item.removeprefix(_VARIABLE))
+        elif isinstance(item, Mapping):
+            waiting.extend(item.values())
+        elif isinstance(item, list | tuple):
+            waiting.extend(item)
+    return sorted(found)
