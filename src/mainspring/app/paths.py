@@ -7,6 +7,11 @@ STATE = ".mainspring"
 PROJECT_FILE = "mainspring.yaml"
 
 
+def readings_file(state: Path, environment: str) -> Path:
+    """Return where a watch leaves its last readings for the server's metrics."""
+    return state / f"watch-{environment}.prom"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Paths:
     """Folders and files of one workspace.

@@ -1,7 +1,7 @@
 """Wiring of the server: release file and signed models in, prediction log out. It never reads the project file."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mainspring.app.clock import SystemClock
-from mainspring.app.paths import STATE
+from mainspring.app.paths import STATE, readings_file
 from mainspring.app.prediction_log import open_log, serving_file
 from mainspring.deliver.ports import Keys, ModelStore, ReleaseFiles
 from mainspring.kernel.contract import Contract, read_contract
@@ -175,6 +175,13 @@ def key_parts(room: ServerRoom) -> tuple["TokenFile", Clock]:
     from mainspring.adapters.files.tokens import TokenFile
 
     return TokenFile(room.state), SystemClock()
+
+
+def watch_readings(room: ServerRoom) -> Callable[[], bytes]:
+    """Return what gives the last readings of the watches of a room's projects, for the server's metrics."""
+    from mainspring.adapters.prometheus.exposition import shown
+
+    return shown([readings_file(place.state, room.environment) for _, place in _rooms(room)])
 
 
 def tracing(endpoint: str) -> Witness:

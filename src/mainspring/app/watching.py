@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mainspring.app.observing import label_ports, open_observations, watch_plan, watch_ports
+from mainspring.app.readings import publish
 from mainspring.app.releases import show_aliases
 from mainspring.app.training import Trainer
 from mainspring.app.workspace import Workspace
@@ -26,6 +27,7 @@ def watch_once(workspace: Workspace, *, progress: Say = lambda _: None) -> Looke
         memory = remember(workspace.ledger, workspace.environment)
         ports = watch_ports(workspace, trainer, observations)
         looked = look(watch_plan(workspace), memory, ports, now=workspace.clock.now())
+    publish(workspace, progress=progress)
     if looked.release is not None and looked.rollout is not None and looked.rollout.action is not Action.HOLD:
         show_aliases(workspace, looked.release, progress)
     return looked

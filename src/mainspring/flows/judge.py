@@ -29,12 +29,14 @@ class Judged:
     quality: Quality
     signals: Signals
     champion: str
+    environment: str
 
     def draft(self, decision: str) -> Draft:
         """Return the `window.judged` event; `decision` is what followed from it."""
         drift, quality = self.drift, self.quality
         columns = [*drift.columns, *([drift.output] if drift.output else [])]
         body: dict[str, Any] = {
+            "environment": self.environment,
             "end": self.end,
             "rows": drift.rows,
             "columns": [_cell(column, drift.output) for column in columns],
@@ -56,7 +58,9 @@ def judge_window(plan: WatchPlan, champion: str, ports: WatchPorts, *, now: int)
     quality = _quality(plan, champion, ports, end, now)
     faults = tuple(fault.what for fault in drift.faults)
     signals = Signals(at=end, output_drift=drift.output_drifted, quality=quality.worse, faults=faults)
-    return Judged(end=end, drift=drift, quality=quality, signals=signals, champion=champion)
+    return Judged(
+        end=end, drift=drift, quality=quality, signals=signals, champion=champion, environment=plan.environment
+    )
 
 
 def _drift(plan: WatchPlan, champion: str, ports: WatchPorts, now: int) -> DriftReport:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from mainspring.deliver.gates import ChampionGate, FairnessGate, FloorGate, Gate, LatencyGate, RobustnessGate
+from mainspring.deliver.render.kubernetes import PUSHGATEWAY
 from mainspring.deliver.rollout import RolloutPlan
 from mainspring.develop.runs import TrainingPlan
 from mainspring.kernel.errors import MainspringError
@@ -242,6 +243,8 @@ def _environment(name: str, section: EnvironmentSection, monitoring: MonitoringS
     if section.platform == "local" and (section.scheduler or section.image or section.steps_image):
         found.add(here, "a local environment has no scheduler or image", "remove them or set platform")
     stores = {key: value for key, value in section.stores.model_dump().items() if value is not None}
+    if section.scheduler:
+        stores.setdefault("metrics", PUSHGATEWAY)
     return Environment(
         name=name, platform=section.platform,
         replicas=(replicas.min, replicas.max) if isinstance(replicas, ReplicaRange) else (replicas, replicas),

@@ -188,6 +188,9 @@ class StoresSection(Section):
     tables: Where | None = Field(default=None, description="Store of snapshots.")
     online: Where | None = Field(default=None, description="Online feature store.")
     tracking: Where | None = Field(default=None, description="MLflow server.")
+    metrics: Where | None = Field(
+        default=None, description="Pushgateway that `watch` tells its findings; with a scheduler the rendered one."
+    )
 
 
 class EnvironmentSection(Section):

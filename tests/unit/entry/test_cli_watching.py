@@ -11,6 +11,7 @@ from tests.unit.app.small_workspace import add_model, make_workspace, opened
 from tests.unit.flows.story import request
 
 from mainspring.adapters.files.logs import SegmentWriter
+from mainspring.app.serving import ServerRoom, watch_readings
 from mainspring.entry.cli.group import run
 
 Out = pytest.CaptureFixture[str]
@@ -54,6 +55,24 @@ def test_before_a_release_status_and_watch_say_so(root: Path, capsys: Out) -> No
     assert (found["release"], found["events"], found["windows"]) == (None, 0, [])
     looked = said(root, capsys, "watch", "--once")
     assert (looked["rows"], looked["signals"], looked["retrain"]) == (0, None, None)
+
+
+def test_a_look_leaves_its_readings_where_the_server_shows_them(root: Path, capsys: Out) -> None:
+    add_model(root, 1)
+    said(root, capsys, "watch", "--once")
+    found = watch_readings(ServerRoom(root=root, environment="local"))().decode()
+    assert 'mainspring_watch_look_timestamp_seconds{environment="local",model="small"}' in found
+    assert 'mainspring_watch_events_total{environment="local",kind="window.judged",model="small"} 0.0' in found
+
+
+def test_a_pushgateway_that_is_away_does_not_stop_a_look(root: Path, capsys: Out) -> None:
+    project = root / "mainspring.yaml"
+    stores = "{local: {stores: {metrics: 'http://127.0.0.1:1'}}}"
+    project.write_text(project.read_text("utf-8").replace("{local: {}}", stores))
+    assert run(["-C", str(root), "watch", "--once", "--json"]) == 0
+    told = capsys.readouterr()
+    assert json.loads(told.out)["rows"] == 0
+    assert "readings were not told: the Pushgateway at 127.0.0.1:1 did not answer" in told.err
 
 
 def test_a_look_is_told_and_shown_in_the_status(root: Path, capsys: Out) -> None:

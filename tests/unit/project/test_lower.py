@@ -94,6 +94,7 @@ def test_the_rest_is_plain_too(settings: Settings) -> None:
     assert (production.replicas, production.approvals, production.schedule) == ((3, 30), 1, "0 */6 * * *")
     assert dict(production.stores) == {
         "ledger": "secret://vault/ml/ledger#url", "models": "s3://models", "online": "redis://features:6379",
+        "metrics": "http://prometheus-pushgateway.monitoring.svc:9091",
     }  # fmt: skip
 
 

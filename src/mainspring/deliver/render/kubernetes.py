@@ -15,6 +15,7 @@ NAME = "app.kubernetes.io/name"
 COMPONENT = "app.kubernetes.io/component"
 MANAGED_BY = "app.kubernetes.io/managed-by"
 MONITORED = {"release": "kube-prometheus-stack"}  # the stack's selector: without it nobody scrapes
+PUSHGATEWAY = "http://prometheus-pushgateway.monitoring.svc:9091"  # what the platform's application installs
 
 
 def namespace_of(subject: Subject, place: Place) -> str:

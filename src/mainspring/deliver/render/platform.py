@@ -10,7 +10,7 @@ from typing import Any
 
 from mainspring.deliver.render.argocd import API, CLUSTER, NAMESPACE, WAVE
 from mainspring.deliver.render.content import Files, Objects
-from mainspring.deliver.render.kubernetes import MONITORED, kind, labels
+from mainspring.deliver.render.kubernetes import MONITORED, PUSHGATEWAY, container_security, kind, labels
 from mainspring.deliver.render.subject import Subject
 
 PROJECT = "platform"
@@ -41,6 +41,10 @@ def _stored(kind: str, *schemes: str) -> Callable[[Subject], bool]:
     return lambda subject: any(place.stores.get(kind, "").startswith(schemes) for place in subject.places)
 
 
+def _pushed(subject: Subject) -> bool:
+    return any(place.stores.get("metrics") == PUSHGATEWAY for place in subject.places)
+
+
 def _with_vault(subject: Subject) -> bool:
     values = [value for place in subject.places for value in place.stores.values()]
     return any(value.startswith("secret://vault/") for value in (*values, *subject.webhooks))
@@ -56,6 +60,12 @@ CHARTS: tuple[Chart, ...] = (
               "serviceMonitorSelector": {"matchLabels": MONITORED}, "ruleSelector": {"matchLabels": MONITORED},
               "serviceMonitorNamespaceSelector": {}, "ruleNamespaceSelector": {},
           }}}),
+    Chart(name="prometheus-pushgateway", repository="https://prometheus-community.github.io/helm-charts",
+          version="3.2.0", namespace="monitoring", needed=_pushed,
+          values={"serviceMonitor": {"enabled": True, "honorLabels": True, "additionalLabels": MONITORED},
+                  "persistentVolume": {"enabled": True}, "automountServiceAccountToken": False,
+                  "extraArgs": ["--persistence.file=/data/pushgateway.data"],
+                  "containerSecurityContext": container_security()}),
     Chart(name="metrics-server", repository="https://kubernetes-sigs.github.io/metrics-server", version="3.12.2",
           namespace="kube-system", needed=_always),
     Chart(name="external-secrets", repository="https://charts.external-secrets.io", version="2.6.0",

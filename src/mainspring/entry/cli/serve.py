@@ -99,7 +99,7 @@ def _serve(room: "ServerRoom", clock: str, as_json: bool, given: dict[str, Any])
     if number:
         _end_with_parent(stop)
     run(
-        parts.fleet, KeyRing(parts.tokens, parts.clock), ready=ready, stop=stop, listening=_listening(given),
+        parts.fleet, KeyRing(parts.tokens, parts.clock), ready=ready, stop=stop, listening=_listening(given, room),
         rules=DeskRules(share=int(count or 1), witnesses=_witnesses(given)),
     )  # fmt: skip
 
@@ -129,7 +129,7 @@ def _supervise(room: "ServerRoom", clock: str, as_json: bool, given: dict[str, A
     def ready(at: "Addresses") -> None:
         _tell(room, at, as_json)
 
-    supervise(count, command, KeyRing(tokens, time), listening=_listening(given), ready=ready)
+    supervise(count, command, KeyRing(tokens, time), listening=_listening(given, room), ready=ready)
 
 
 def _witnesses(given: dict[str, Any]) -> "tuple[Witness, ...]":
@@ -178,7 +178,8 @@ def _end_with_parent(stop: "Stop") -> None:
     threading.Thread(target=wait, name="parent", daemon=True).start()
 
 
-def _listening(given: dict[str, Any]) -> "Listening":
+def _listening(given: dict[str, Any], room: "ServerRoom") -> "Listening":
+    from mainspring.app.serving import watch_readings
     from mainspring.entry.inference.access import scrape_digest
     from mainspring.entry.inference.binding import Address, Listening
 
@@ -193,6 +194,7 @@ def _listening(given: dict[str, Any]) -> "Listening":
         scrape=scrape_digest(scrape) if scrape and not given["worker"] else None,
         listener=given["listener"],
         drain_s=given["drain"],
+        beside=bytes if room.worker else watch_readings(room),
     )
 
 

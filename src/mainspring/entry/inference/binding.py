@@ -4,6 +4,7 @@ import contextlib
 import ipaddress
 import socket
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from mainspring.entry.inference.access import KeyRing
@@ -57,6 +58,7 @@ class Listening:
     listener: descriptor of the public port's listener, handed on by a parent, or -1.
     scrape: SHA-256 of the metrics port's own token, or None. poll_s: between looks at releases and tokens. retry_s:
     between tries of a version that failed to load. drain_s: how long answers go on after readiness went off.
+    beside: gives a text exposition that is shown with the server's own metrics.
     """
 
     public: Address = Address()
@@ -69,6 +71,7 @@ class Listening:
     retry_s: float = 10.0
     drain_s: float = 1.0
     deadlines: Deadlines = field(default_factory=Deadlines)
+    beside: Callable[[], bytes] = bytes
 
 
 def check_addresses(at: Listening, ring: KeyRing) -> None:

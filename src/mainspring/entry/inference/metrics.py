@@ -3,7 +3,11 @@
 Label values come from closed sets (error codes, models and versions of present releases), never from a request.
 """
 
-from collections.abc import Iterator, Mapping
+import mmap
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
@@ -24,16 +28,17 @@ _VERSIONS = 20
 
 
 class Metrics:
-    """Scrapes one server; its registry is its own."""
+    """Scrapes one server; its registry is its own. beside: gives an exposition that is shown after it."""
 
-    def __init__(self, desk: Desk, probes: Probes) -> None:
+    def __init__(self, desk: Desk, probes: Probes, beside: Callable[[], bytes] = bytes) -> None:
+        self._beside = beside
         self._registry = CollectorRegistry()
         self._registry.register(_Collector(desk, probes))
         self._encode, self._kind = choose_encoder("text/plain")
 
     def scrape(self) -> tuple[bytes, str]:
         """Return (body, content type) of the text exposition."""
-        return self._encode(self._registry), self._kind
+        return self._encode(self._registry) + self._beside(), self._kind
 
 
 class MetricsApp:
@@ -60,7 +65,8 @@ class _Collector(Collector):
     def collect(self) -> Iterator[Metric]:
         members = self._desk.fleet.members
         yield from self._server()
-        for export in (_traffic, _lanes, _challenger, _logged, _release):
+        yield from _process()
+        for export in (_traffic, _cache, _lanes, _challenger, _logged, _release):
             families = [list(export(member)) for member in members]
             for same in zip(*families, strict=True):
                 for other in same[1:]:
@@ -103,6 +109,29 @@ def _traffic(member: Member) -> Iterator[Metric]:
     for number, rows in sorted(counts.rows_by_version.items())[-_VERSIONS:]:
         versions.add_metric([model, str(number)], rows)
     yield versions
+
+
+def _process() -> Iterator[Metric]:
+    """Tell what the process costs; its memory only where the system tells it as Linux does."""
+    yield CounterMetricFamily("mainspring_cpu_seconds", "CPU time of the server's processes", time.process_time())
+    memory = GaugeMetricFamily("mainspring_memory_bytes", "Resident memory of the server's processes")
+    if sys.platform == "linux":
+        pages = int(Path("/proc/self/statm").read_bytes().split()[1])
+        memory.add_metric([], pages * mmap.PAGESIZE)
+    yield memory
+
+
+def _cache(member: Member) -> Iterator[Metric]:
+    """Tell of the cache of scores, where it is on."""
+    hits = CounterMetricFamily("mainspring_cache_hits", "Calls answered from the cache of scores", labels=["model"])
+    misses = CounterMetricFamily("mainspring_cache_misses", "Calls that the cache did not hold", labels=["model"])
+    size = GaugeMetricFamily("mainspring_cache_bytes", "What the cache keeps", labels=["model"])
+    cache = member.reconciler.cache
+    if cache is not None:
+        hits.add_metric([member.model], cache.hits)
+        misses.add_metric([member.model], cache.misses)
+        size.add_metric([member.model], cache.size)
+    yield from (hits, misses, size)
 
 
 def _challenger(member: Member) -> Iterator[Metric]:

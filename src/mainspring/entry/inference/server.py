@@ -97,7 +97,7 @@ class _Server:
         admin = AdminApp(Seen(fleet=fleet, desk=desk, probes=self._probes), guard, local=local).app
         local = at.metrics.loopback
         guard = Gate(ring, always=not local, never=local, scrape=at.scrape)
-        metrics = MetricsApp(Metrics(desk, self._probes), self._probes, desk, guard).app
+        metrics = MetricsApp(Metrics(desk, self._probes, at.beside), self._probes, desk, guard).app
         self._public = port_of(public, functools.partial(FastProtocol, FastLane(desk, public.table)))
         self._inner = [port_of(admin, BoundedProtocol), port_of(metrics, BoundedProtocol)]
         self._signals = Signals(self._at_once)

@@ -176,7 +176,8 @@ class _Parent:
             "mainspring_workers", "Processes that serve", sum(worker.serving for worker in self._workers.all)
         )
         restarts = CounterMetricFamily("mainspring_worker_restarts", "Processes started again", self._workers.restarts)
-        await send_bytes(call.send, _OK, added([*self._last.values(), [alive, restarts]], self._totals), [_TEXT])
+        whole = added([*self._last.values(), [alive, restarts]], self._totals)
+        await send_bytes(call.send, _OK, whole + self._at.beside(), [_TEXT])
 
 
 def _told(error: Exception) -> RequestRefused:
