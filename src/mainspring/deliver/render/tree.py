@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from mainspring.deliver.render import argocd, chart, images, namespaces, platform
+from mainspring.deliver.render import argocd, chart, checks, github, images, namespaces, platform
 from mainspring.deliver.render.content import Content, Files
 from mainspring.deliver.render.subject import Subject
 from mainspring.kernel.errors import InvalidValue
@@ -13,6 +13,8 @@ RENDERERS: tuple[Callable[[Subject], Files], ...] = (
     platform.files,
     chart.files,
     images.files,
+    checks.files,
+    github.files,
 )
 
 

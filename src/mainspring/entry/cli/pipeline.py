@@ -12,16 +12,20 @@ if TYPE_CHECKING:
     from mainspring.flows.train import TrainResult
 
 _REFUSED = 3
+_environment = click.option(
+    "--env", "environment", default="local", show_default=True, help="Environment whose stores and champion count."
+)
 
 
 @click.command()
+@_environment
 @json_option
-def snapshot(as_json: bool) -> None:
+def snapshot(environment: str, as_json: bool) -> None:
     """Take a snapshot of every source; unchanged data makes no new version."""
     from mainspring.app.training import take_snapshot
     from mainspring.app.workspace import open_workspace
 
-    taken = take_snapshot(open_workspace(here()))
+    taken = take_snapshot(open_workspace(here(), environment=environment))
     if as_json:
         present.emit({"version": taken.version, "digest": taken.digest, "new": taken.new, "rows": dict(taken.rows)})
         return
@@ -37,14 +41,17 @@ def snapshot(as_json: bool) -> None:
 @click.option("--explain", is_flag=True, help="Say why each step would run or be reused, and stop.")
 @click.option("--run", "run_id", default="", metavar="ID", help="Go on with a run that stopped.")
 @click.option("--reason", default="asked for by hand", show_default=True, help="Why, for the ledger.")
+@_environment
 @json_option
-def train(settings: tuple[str, ...], at: str, explain: bool, run_id: str, reason: str, as_json: bool) -> int:
+def train(  # noqa: PLR0913 - one option each
+    *, settings: tuple[str, ...], at: str, explain: bool, run_id: str, reason: str, environment: str, as_json: bool
+) -> int:  # fmt: skip
     """Train a candidate on the last snapshot and judge it against the champion (exit 3 if a gate refuses it)."""
     from mainspring.app.training import Trainer, asked_run, resumed_run
     from mainspring.app.workspace import open_workspace
     from mainspring.kernel.times import parse_time
 
-    workspace = open_workspace(here())
+    workspace = open_workspace(here(), environment=environment)
     with Trainer(workspace, progress=present.progress) as trainer:
         if not explain:
             trainer.start()
@@ -59,13 +66,14 @@ def train(settings: tuple[str, ...], at: str, explain: bool, run_id: str, reason
 
 @click.command()
 @click.argument("version", type=int)
+@_environment
 @json_option
-def gate(version: int, as_json: bool) -> int:
+def gate(version: int, environment: str, as_json: bool) -> int:
     """Show the verdict of the gates on VERSION, with every reason (exit 3 if it was refused)."""
     from mainspring.app.training import verdict_on
     from mainspring.app.workspace import open_workspace
 
-    found = verdict_on(open_workspace(here()), version)
+    found = verdict_on(open_workspace(here(), environment=environment), version)
     if as_json:
         present.emit({"version": version, **found})
     else:

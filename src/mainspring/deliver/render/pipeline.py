@@ -1,0 +1,131 @@
+"""The commands of a pipeline, the same for every provider: what a job runs, in bash, with its inputs in variables.
+
+No value of the project file or of an event is pasted into a script, except names that the project file restricts to
+letters, digits and dashes. A provider's renderer says when a job runs, with which rights, and where its variables come
+from. `ci/data.sh`, where a project has one, brings the data that a checkout lacks.
+"""
+
+from dataclasses import dataclass
+
+from mainspring.deliver.render.images import FOLDER
+from mainspring.deliver.render.pins import TRIVY
+from mainspring.deliver.render.subject import Place, Subject
+
+CHECKS = "ci/checks.lock"
+SERVING, STEPS = "serving", "steps"
+HOSTED = "ghcr.io"
+_PIP = ".venv/bin/pip install --quiet --disable-pip-version-check --no-deps --require-hashes"
+_OWN = f".venv/bin/pip install --quiet --disable-pip-version-check --no-deps --no-index {FOLDER}/wheels/*.whl"
+
+INSTALL_CHECKS = f"python3 -m venv .venv\n{_PIP} -r {CHECKS}\n"
+INSTALL = f"python3 -m venv .venv\n{_PIP} -r {FOLDER}/steps.lock\n{_OWN}\n"
+INSTALL_ALL = f"{INSTALL}{_PIP} -r {CHECKS}\n"
+LINT = ".venv/bin/ruff check --no-cache .\n"
+TEST = """\
+if [ -d tests ]; then
+  PYTHONPATH=src .venv/bin/python -m pytest -q tests
+else
+  echo "no folder tests/: nothing to run"
+fi
+"""
+DATA = 'if [ -f ci/data.sh ]; then\n  PYTHONPATH=src PATH="$PWD/.venv/bin:$PATH" bash ci/data.sh\nfi\n'
+CHECK = ".venv/bin/mainspring check\n"
+RENDER_CHECK = ".venv/bin/mainspring render --check\n"
+KEY = """\
+: "${MAINSPRING_SIGNING_KEY:?is not set: see mainspring ci secrets}"
+umask 077
+mkdir -p .mainspring/keys
+printf '%s\\n' "$MAINSPRING_SIGNING_KEY" > .mainspring/keys/signing.pem
+"""
+TRAIN = """\
+.venv/bin/mainspring snapshot --env "$ENVIRONMENT"
+.venv/bin/mainspring train --env "$ENVIRONMENT" --reason "pipeline $RUN" --json > train.json
+cat train.json
+"""
+TRAINED = "import json; print('DIGEST=' + json.load(open('train.json'))['digest'])"
+WATCH = '.venv/bin/mainspring watch --once --env "$ENVIRONMENT"\n'
+AUDIT = "".join(
+    f".venv/bin/pip-audit --strict --disable-pip --require-hashes -r {FOLDER}/{lock}\n"
+    for lock in ("requirements.lock", "steps.lock")
+)
+SCORE = """\
+case "$KUBE_SCORE_IMAGE" in
+  *@sha256:*) ;;
+  *) echo "KUBE_SCORE_IMAGE must name kube-score by digest: see mainspring ci secrets" >&2; exit 1 ;;
+esac
+for name in $ENVIRONMENTS; do
+  helm template "$PROJECT" helm/ml-api-chart --namespace "$PROJECT-$name" \\
+    --values "environments/$name/values.yaml" > manifests.yaml
+  docker run --rm --interactive --network none --read-only "$KUBE_SCORE_IMAGE" score - < manifests.yaml
+done
+"""
+SCAN = f"""\
+mkdir -p evidence
+docker image save --output "evidence/$KIND.tar" "mainspring-$KIND:scan"
+scan() {{
+  docker run --rm --volume "$PWD/evidence:/evidence" --volume trivy:/root/.cache/trivy \\
+    {TRIVY} image --quiet --input "/evidence/$KIND.tar" "$@"
+}}
+scan --format cyclonedx --output "/evidence/$KIND.cdx.json"
+scan --scanners vuln,secret --severity HIGH,CRITICAL --ignore-unfixed --exit-code 1
+rm "evidence/$KIND.tar"
+"""
+PROMOTE = """\
+# shellcheck disable=SC2016 # git runs the helper in a shell of its own
+authed() {
+  git -c credential.helper= -c credential.helper='!f() {
+    test "$1" = get && printf "username=%s\\npassword=%s\\n" "$PUSH_USER" "$PUSH_TOKEN"
+  }; f' "$@"
+}
+git config user.name mainspring
+git config user.email mainspring@localhost
+for attempt in 1 2 3 4 5; do
+  authed fetch --quiet origin "$BRANCH"
+  git checkout --quiet --force -B "$BRANCH" FETCH_HEAD
+  .venv/bin/mainspring ci images --env "$ENVIRONMENT" --serving "$SERVING" --steps "$STEPS"
+  git add --update
+  git diff --cached --quiet || git commit --quiet --message "Images of $ENVIRONMENT [skip ci]"
+  .venv/bin/mainspring promote "$DIGEST" --env "$ENVIRONMENT" --reason "pipeline $RUN"
+  if authed push --quiet origin "$BRANCH"; then
+    exit 0
+  fi
+  echo "attempt $attempt: somebody else pushed first"
+done
+exit 75
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """One image of a project. file: its definition."""
+
+    kind: str
+    file: str
+
+
+IMAGES = (Image(SERVING, f"{FOLDER}/Dockerfile"), Image(STEPS, f"{FOLDER}/steps.Dockerfile"))
+
+
+def host(registry: str) -> str:
+    """Return the host of a registry; Docker Hub's where the name has none."""
+    first, slash, _ = registry.partition("/")
+    return first if slash and ("." in first or ":" in first) else "docker.io"
+
+
+def login(subject: Subject) -> str:
+    """Return how a pipeline logs in: `token` (its own), `dockerhub`, or `registry` where that token counts nothing."""
+    if subject.login == "dockerhub":
+        return "dockerhub"
+    if subject.ci == "github" and host(subject.registry) != HOSTED:
+        return "registry"
+    return "token"
+
+
+def watched(subject: Subject) -> tuple[Place, ...]:
+    """Return the environments that a pipeline watches: those that no scheduler in the cluster does."""
+    return tuple(place for place in subject.places if not place.scheduler)
+
+
+def unattended(place: Place) -> str:
+    """Return where what nobody waits for keeps its secrets: beside an environment that people must approve."""
+    return f"{place.name}-unattended" if place.approvals else place.name
