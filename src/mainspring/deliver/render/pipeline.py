@@ -63,8 +63,9 @@ SCAN = f"""\
 mkdir -p evidence
 docker image save --output "evidence/$KIND.tar" "mainspring-$KIND:scan"
 scan() {{
-  docker run --rm --volume "$PWD/evidence:/evidence" --volume trivy:/root/.cache/trivy \\
-    {TRIVY} image --quiet --input "/evidence/$KIND.tar" "$@"
+  docker run --rm --volume "$PWD/evidence:/evidence" --volume trivy:/cache \\
+    {TRIVY} \\
+    image --quiet --cache-dir /cache --input "/evidence/$KIND.tar" "$@"
 }}
 scan --format cyclonedx --output "/evidence/$KIND.cdx.json"
 scan --scanners vuln,secret --severity HIGH,CRITICAL --ignore-unfixed --exit-code 1
