@@ -62,16 +62,15 @@ def encode(question: Question, answer: Answer) -> Encoded:
     return Encoded(_encoder.encode(Predictions(answer.scores.tolist(), *_named(answer))))
 
 
-def encode_explanation(answer: Answer, found: Explanation) -> Encoded:
+def encode_explanation(model: str, version: int, found: Explanation) -> Encoded:
     """Return one object a row: the score, the base value, and what each input added to it, in `unit`."""
     rows: list[dict[str, Any]] = [
-        {"score": score, "base": base, "attributions": dict(zip(found.inputs, row, strict=True))}
-        for score, base, row in zip(answer.scores.tolist(), found.base.tolist(), found.values.tolist(), strict=True)
+        {"score": base + sum(row), "base": base, "attributions": dict(zip(found.inputs, row, strict=True))}
+        for base, row in zip(found.base.tolist(), found.values.tolist(), strict=True)
     ]
-    name, version, ids = _named(answer)
     return Encoded(_encoder.encode({
-        "explanations": rows, "method": found.method, "unit": found.unit, "model_name": name,
-        "model_version": version, "parameters": ids,
+        "explanations": rows, "method": found.method, "unit": found.unit, "model_name": model,
+        "model_version": str(version),
     }))  # fmt: skip
 
 
