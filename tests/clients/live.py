@@ -67,13 +67,13 @@ def made(root: Path) -> Path:
 
 
 @contextmanager
-def served(root: Path, *, keys: bool) -> Iterator[Live]:
-    """Serve a project, with an API key or without any; end the server afterwards."""
+def served(root: Path, *options: str, keys: bool) -> Iterator[Live]:
+    """Serve a project, with an API key or without any; end the server afterwards. options: more of the command line."""
     roles = ("predict", "metadata", "label", "metrics")
     asked = [part for role in roles for part in ("--role", role)]
     token = json.loads(_told(root, "tokens", "create", "clients", *asked, "--json"))["secret"] if keys else ""
     (graph,) = (root / ".mainspring" / "models").rglob("model.onnx")
-    argv = [*_mainspring(root), "serve", "--port", "0", "--grpc-port", "0", "--json"]
+    argv = [*_mainspring(root), "serve", "--port", "0", "--grpc-port", "0", "--json", *options]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:

@@ -1,18 +1,20 @@
 """Wiring of explanations: a verified model in a process of its own, asked by the server.
 
-The server hands over bytes that it has verified; the process opens no file. Run as `python -m mainspring.app.explaining`
-it is that process.
+The server hands over bytes that it has verified; the process opens no file.
+`python -m mainspring.app.explaining` is that process.
 """
 
 import sys
 import threading
 from collections.abc import Callable, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 
 import msgspec
 import numpy as np
 
 from mainspring.adapters.process.sidecar import Patience, Sidecar, SidecarGone, SidecarLate
+from mainspring.adapters.shap.attributions import ExplainMissing
 from mainspring.kernel.contract import Contract, read_contract
 from mainspring.kernel.errors import InvalidValue
 from mainspring.serve.errors import BadInput, DeadlinePassed, NotReady
@@ -54,6 +56,8 @@ class Explainers:
 
     def __init__(self, files: Callable[[str], Mapping[str, bytes]], log: Path) -> None:
         """files: digest -> the verified files of a model. log: what the processes say."""
+        if find_spec("shap") is None:
+            raise ExplainMissing("explanations need shap", fix="pip install 'mainspring[explain]'")
         self._files, self._log = files, log
         self._kept: dict[str, tuple[Contract, Sidecar]] = {}
         self._guard = threading.Lock()

@@ -1,7 +1,7 @@
 """Wiring of the server: release file and signed models in, prediction log out. It never reads the project file."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +18,7 @@ from mainspring.kernel.errors import InvalidValue
 from mainspring.kernel.files import make_private
 from mainspring.kernel.times import Clock, FixedClock
 from mainspring.serve.cache import CacheLimits, ScoreCache
+from mainspring.serve.explaining import Explainer, Explaining
 from mainspring.serve.fleet import Fleet, Member
 from mainspring.serve.log import PredictionLog
 from mainspring.serve.plane import Plane
@@ -40,7 +41,7 @@ class ServerRoom:
 
     worker: 0 for a server's only or first process, then 1, 2, ...: each writes segments of its own.
     log_sinks: URLs of places that the prediction log goes to too, besides those in serving.yaml.
-    cache_mb: MB of scores that are kept for equal rows, a project; 0 keeps none.
+    cache_mb: MB of scores that are kept for equal rows, a project; 0 keeps none. explain: also say why.
     """
 
     root: Path
@@ -48,6 +49,7 @@ class ServerRoom:
     worker: int = 0
     log_sinks: tuple[str, ...] = ()
     cache_mb: int = 0
+    explain: bool = False
 
     @property
     def state(self) -> Path:
@@ -71,11 +73,15 @@ class SignedModels:
         """Return the verified model with its engine."""
         from mainspring.adapters.onnx.scorer import Scorer
 
-        files = self._models.open(digest, self._keys.trusted(self._environment))
+        files = self.files(digest)
         contract = read_contract(files["contract.json"])
         if self._log is not None and contract.redact:
             self._log.redact_also(contract.redact)
         return LoadedModel(contract=contract, engine=Scorer(files["model.onnx"], contract.inputs, self._threads))
+
+    def files(self, digest: str) -> Mapping[str, bytes]:
+        """Return a model's verified files by name."""
+        return self._models.open(digest, self._keys.trusted(self._environment))
 
 
 class CommittedReleases:
@@ -167,7 +173,15 @@ def _member(label: str, room: ServerRoom, replay_clock: bool) -> Member:
         ),
         LabelInbox(room.state / "labels"),
     )
-    return Member(label=label, plane=plane, log=log, reconciler=reconciler, labels=labels)
+    explaining = Explaining(plane, _explainer(models, room)) if room.explain else None
+    return Member(label=label, plane=plane, log=log, reconciler=reconciler, labels=labels, explaining=explaining)
+
+
+def _explainer(models: SignedModels, room: ServerRoom) -> Explainer:
+    """Return what explains; refuse at the start what could not be done at the first question."""
+    from mainspring.app.explaining import Explainers
+
+    return Explainers(models.files, room.state / "explain.log")
 
 
 def key_parts(room: ServerRoom) -> tuple["TokenFile", Clock]:

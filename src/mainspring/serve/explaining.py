@@ -45,6 +45,10 @@ class Explaining:
         self._plane, self._explainer = plane, explainer
         self._waiting = 0
 
+    def close(self) -> None:
+        """Let go of what explains."""
+        self._explainer.close()
+
     async def explained(self, body: bytes, ask: Asked) -> Explained:
         """Return why the champion scores the rows of a V1 body as it does; raise a `RequestRefused`."""
         serving = self._plane.loaded(ask.model, ask.version)

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from mainspring.serve.errors import NotReady, UnknownModel, shown
+from mainspring.serve.explaining import Explaining
 from mainspring.serve.log import PredictionLog
 from mainspring.serve.plane import Plane
 from mainspring.serve.ports import Labels
@@ -14,7 +15,7 @@ from mainspring.serve.reconciler import Reconciled, Reconciler
 class Member:
     """One model of a fleet. label: its project's folder, for messages before its first release names the model.
 
-    labels: where posted labels go, or None where none are taken.
+    labels: where posted labels go, or None where none are taken. explaining: says why, or None where nothing does.
     """
 
     label: str
@@ -22,6 +23,7 @@ class Member:
     log: PredictionLog
     reconciler: Reconciler
     labels: Labels | None = None
+    explaining: Explaining | None = None
 
     @property
     def model(self) -> str:

@@ -185,8 +185,8 @@ def test_an_explanation_adds_up_and_names_its_inputs() -> None:
         method="tree-shap", unit="probability", inputs=("a", "b"),
         base=np.array([0.2, 0.2]), values=np.array([[0.05, 0.0], [0.5, 0.05]]),
     )  # fmt: skip
-    document = json.loads(encode_explanation(ANSWER, found).body)
-    assert document["method"] == "tree-shap"
+    document = json.loads(encode_explanation("flight-delay", 3, found).body)
+    assert (document["method"], document["model_name"], document["model_version"]) == ("tree-shap", "flight-delay", "3")
     for row in document["explanations"]:
         assert row["base"] + sum(row["attributions"].values()) == pytest.approx(row["score"])
         assert set(row["attributions"]) == {"a", "b"}

@@ -49,6 +49,10 @@ _MAX_TOKEN = 4_096
     "--cache-mb", type=click.IntRange(0, 65_536), default=0, show_default=True, metavar="MB",
     help="Keep scores of equal rows, so many MB a project and worker; 0: off.",
 )  # fmt: skip
+@click.option(
+    "--explain", is_flag=True,
+    help="Also answer /v1/models/NAME:explain, in a process beside the server (extra explain).",
+)  # fmt: skip
 @click.option("--drain", default=1.0, show_default=True, metavar="SECONDS", help="Answer on for so long after SIGTERM.")
 @click.option(
     "--access-log", default=None, metavar="FILE",
@@ -73,8 +77,9 @@ def serve(*, environment: str, clock: str, as_json: bool, **given: Any) -> None:
     from mainspring.app.serving import ServerRoom
 
     room = ServerRoom(
-        root=here().resolve(), environment=environment, log_sinks=given["log_sinks"], cache_mb=given["cache_mb"]
-    )
+        root=here().resolve(), environment=environment, log_sinks=given["log_sinks"], cache_mb=given["cache_mb"],
+        explain=given["explain"],
+    )  # fmt: skip
     if given["workers"] > 1:
         _supervise(room, clock, as_json, given)
     else:
@@ -122,7 +127,7 @@ def _supervise(room: "ServerRoom", clock: str, as_json: bool, given: dict[str, A
             sys.executable, "-m", "mainspring", "-C", str(room.root), "serve", "--env", room.environment,
             "--host", given["host"], "--port", str(given["port"]), "--drain", str(given["drain"]), "--json",
             "--worker", f"{number}/{count}", "--listener", str(listener), *_told(given),
-            "--cache-mb", str(room.cache_mb),
+            "--cache-mb", str(room.cache_mb), *(["--explain"] if room.explain else []),
             *(word for url in room.log_sinks for word in ("--log-sink", url)),
         ]  # fmt: skip
 

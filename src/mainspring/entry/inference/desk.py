@@ -18,6 +18,7 @@ from mainspring.entry.inference.routes import Policy, Route
 from mainspring.security.tokens import Allowance, Token
 from mainspring.serve.admission import NO_LIMIT, Allowances, ConcurrencyLimit, ConcurrencyRules
 from mainspring.serve.errors import DeadlinePassed, FeaturesFailed, ModelFailed, RequestRefused
+from mainspring.serve.explaining import Explained, Explaining
 from mainspring.serve.fleet import Fleet
 from mainspring.serve.inference import Asked, Reply, infer, infer_now
 from mainspring.serve.plane import Plane
@@ -151,6 +152,14 @@ class Desk:
         self._paid(entry, reply)
         return reply
 
+    async def explain(self, entry: Entry, body: bytes, explaining: Explaining) -> Explained:
+        """Explain rows instead of answering them; each counts against the key's budget as an answer does."""
+        if entry.deadline:
+            _with_patience(entry)
+        found = await explaining.explained(body, entry.ask)
+        self._spent(entry, found.rows)
+        return found
+
     def told(self, error: Exception) -> RequestRefused:
         """Count a failed request and return what its client is told; a fault of ours is logged, never shown."""
         if isinstance(error, RequestRefused):
@@ -184,10 +193,13 @@ class Desk:
                 request_id=reply.request_id, caller=entry.ask.caller, trace=entry.trace,
                 ended_at=time.time_ns(), took_us=_since(entry.arrived),
             ))  # fmt: skip
+        self._spent(entry, reply.rows)
+
+    def _spent(self, entry: Entry, rows: int) -> None:
         token = entry.token
         if self._all_limited or (token is not None and token.allowance.budget):
             key, own = (token.id, token.allowance) if token else ("", None)
-            self.allowances.spend(key, own, reply.rows, entry.arrived)
+            self.allowances.spend(key, own, rows, entry.arrived)
 
 
 def _since(arrived: float) -> int:

@@ -18,12 +18,13 @@ from mainspring.entry.inference.bodies import (
     send_bytes,
     send_json,
 )
-from mainspring.entry.inference.desk import HANDLED, Desk, target_of
+from mainspring.entry.inference.desk import HANDLED, Desk, Target, target_of
 from mainspring.entry.inference.probes import Probes
 from mainspring.entry.inference.routed import Call, Handler, RoutedApp
 from mainspring.entry.inference.routes import PUBLIC, RouteTable
 from mainspring.serve.errors import NotReady, UnknownRoute
 from mainspring.serve.labelling import FORMS, receive
+from mainspring.serve.protocols.v1 import V1
 from mainspring.serve.protocols.v2_answers import model_metadata
 
 
@@ -43,6 +44,7 @@ class PublicApp:
             "docs": self._docs,
             "page": self._page,
             **dict.fromkeys(HANDLED, self._predict),
+            "explain.v1": self._explain,
             **{f"feedback.{name}": self._feedback for name in FORMS},
         }
         self.app = RoutedApp(RouteTable(PUBLIC), desk.gate, handlers, desk.told)
@@ -64,6 +66,17 @@ class PublicApp:
         if desk.leaving:
             headers.append(CLOSE)
         await send_bytes(call.send, 200, reply.encoded.body, headers)
+
+    async def _explain(self, call: Call) -> None:
+        """Explain rows in the process beside this one; a slow explanation holds up no prediction."""
+        member = self._fleet.member(call.places["model"])
+        if member.explaining is None:
+            raise UnknownRoute("this server explains nothing", fix="start it with mainspring serve --explain")
+        target = Target(call.route, call.route.policy, V1, call.places["model"], None)
+        entry = self._desk.let_in(target, call.headers, time.monotonic(), member.plane)
+        body = await read_body(call.receive, call.headers)
+        found = await self._desk.explain(entry, body, member.explaining)
+        await send_bytes(call.send, 200, found.encoded.body, [JSON_TYPE])
 
     async def _feedback(self, call: Call) -> None:
         """Keep posted labels until the next watch; the disk is waited for in a thread."""

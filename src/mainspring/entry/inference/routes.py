@@ -54,6 +54,7 @@ PUBLIC = (
     Route("GET", "/v1/models", "metadata", "v1_models"),
     Route("GET", "/v1/models/{model}", "metadata", "model_ready"),
     Route("POST", "/v1/models/{model}:predict", "predict", "predict.v1"),
+    Route("POST", "/v1/models/{model}:explain", "predict", "explain.v1"),
     Route("POST", "/api/v1.0/predictions", "predict", "predict.seldon"),
     Route("POST", "/seldon/{namespace}/{deployment}/api/v1.0/predictions", "predict", "predict.seldon"),
     Route("POST", "/v1/feedback", "label", "feedback.ours"),

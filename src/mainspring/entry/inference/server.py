@@ -82,6 +82,8 @@ def run(
         finally:
             for member in fleet.members:
                 member.log.close()
+                if member.explaining is not None:
+                    member.explaining.close()
             for witness in rules.witnesses if rules else ():
                 witness.close()
 
