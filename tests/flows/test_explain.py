@@ -34,8 +34,8 @@ def _asked(live: Live, instances: list[dict[str, Any]], authorization: str | Non
 
 def _sidecar(live: Live) -> psutil.Process:
     port = int(live.url.rpartition(":")[2])
-    listening = [one for one in psutil.net_connections("tcp4") if one.status == "LISTEN" and one.laddr]
-    (server,) = {one.pid for one in listening if one.laddr[1] == port}
+    listening = [one for one in psutil.net_connections("tcp4") if one.status == "LISTEN"]
+    (server,) = {one.pid for one in listening if getattr(one.laddr, "port", 0) == port}
     (found,) = (child for child in psutil.Process(server).children() if "mainspring.app.explaining" in child.cmdline())
     return found
 
