@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -41,13 +42,23 @@ def logged_key(root: Path, environment: str, hides_key: bool) -> Callable[[str],
     return log_rules(found).adding([KEY]).key
 
 
-def open_log(
-    folder: Path, found: ServingFile, *, worker: int, source: str, sinks: Sequence[str] = (), durable: bool = True
-) -> PredictionLog:
-    """Return the log over segments in `folder` and the sinks of the file and of `sinks` (URLs).
+@dataclass(frozen=True, slots=True)
+class LocalLog:
+    """Segments on this disk. worker: the server's process, 0 for the only one. durable: False in a replay.
 
-    worker: the server's process, 0 for the only one. source: names this server's log in events.
-    durable: False in a replay.
+    keep: bytes that stay here, oldest segments going first; 0: all of them.
+    """
+
+    folder: Path
+    worker: int = 0
+    durable: bool = True
+    keep: int = 0
+
+
+def open_log(here: LocalLog, found: ServingFile, *, source: str, sinks: Sequence[str] = ()) -> PredictionLog:
+    """Return the log over segments on this disk and the sinks of the file and of `sinks` (URLs).
+
+    source: names this server's log in events.
     """
     from mainspring.adapters.files.logs import SegmentWriter
 
@@ -55,8 +66,10 @@ def open_log(
         if wrong := checked_sink(url):
             raise InvalidValue(f"--log-sink: {wrong}", fix="for example --log-sink s3://bucket/path")
     entries = [*found.sinks, *(SinkEntry(to=url) for url in sinks)]
-    rules, made = log_rules(found), [_sink(entry, worker, source) for entry in entries]
-    return PredictionLog(SegmentWriter(folder, str(worker) if worker else "", durable=durable), rules=rules, sinks=made)
+    rules, made = log_rules(found), [_sink(entry, here.worker, source) for entry in entries]
+    name = str(here.worker) if here.worker else ""
+    writer = SegmentWriter(here.folder, name, durable=here.durable, keep=here.keep)
+    return PredictionLog(writer, rules=rules, sinks=made)
 
 
 def _sink(entry: SinkEntry, worker: int, source: str) -> Sink:

@@ -7,6 +7,7 @@ from mainspring.app.workspace import Workspace
 from mainspring.deliver.release import Plan, Release, plan_of
 from mainspring.develop.errors import MirrorFailed
 from mainspring.flows.audit import AuditPorts, AuditReport, verify
+from mainspring.flows.publish import Published, publish
 from mainspring.flows.release import Move, Moved, ReleasePorts, promote, rollback
 
 
@@ -27,9 +28,22 @@ def move(workspace: Workspace, reason: str, *, actor: str = "") -> Move:
 
 
 def promote_version(workspace: Workspace, which: int | str, *, at_once: bool, reason: str) -> Moved:
-    """Begin a version's canary by the project's plan, or let it answer everything at once."""
+    """Begin a version's canary by the project's plan, or let it answer everything at once.
+
+    A model that only this machine has is brought to the environment's store first: a release names nothing absent.
+    """
+    publish_version(workspace, which)
     ports = release_ports(workspace)
     return promote(move(workspace, reason), which, ports, plan=rollout(workspace), mode=None if at_once else "canary")
+
+
+def publish_version(workspace: Workspace, which: int | str) -> Published | None:
+    """Bring a version (number or digest) of this machine to the environment's store; None if it is not here."""
+    digest = next((d for v, d in workspace.versions.list(workspace.settings.name) if which in (v, d)), "")
+    here, there = workspace.models_here, workspace.models
+    if not digest or not workspace.has_own_store or not here.has(digest):
+        return None
+    return publish(digest, here, there, workspace.keys.trusted(workspace.environment))
 
 
 def show_aliases(workspace: Workspace, release: Release, say: Callable[[str], None] = lambda _: None) -> None:

@@ -4,15 +4,25 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mainspring.app.clock import SystemClock
+from mainspring.app.mounted import (
+    NOTHING,
+    Mounted,
+    TokenSource,
+    Trust,
+    models_at,
+    release_files,
+    serving_rules,
+    token_source,
+    trust_of,
+)
 from mainspring.app.paths import STATE, readings_file
-from mainspring.app.prediction_log import open_log, serving_file
-from mainspring.deliver.ports import Keys, ModelStore, ReleaseFiles
+from mainspring.app.prediction_log import LocalLog, open_log
+from mainspring.deliver.ports import ModelStore, ReleaseFiles
 from mainspring.kernel.contract import Contract, read_contract
 from mainspring.kernel.errors import InvalidValue
 from mainspring.kernel.files import make_private
@@ -27,9 +37,6 @@ from mainspring.serve.reconciler import Reconciler
 from mainspring.serve.witness import Witness
 from mainspring.stats.columns import Columns
 
-if TYPE_CHECKING:
-    from mainspring.adapters.files.tokens import TokenFile
-
 REPLAY_MARK = "replay.json"
 WORKSPACE_FILE = "workspace.yaml"
 _ASSEMBLERS = 8
@@ -42,6 +49,8 @@ class ServerRoom:
     worker: 0 for a server's only or first process, then 1, 2, ...: each writes segments of its own.
     log_sinks: URLs of places that the prediction log goes to too, besides those in serving.yaml.
     cache_mb: MB of scores that are kept for equal rows, a project; 0 keeps none. explain: also say why.
+    log_keep_mb: MB of the log that stay on this disk, a process; 0: all of it.
+    mounted: what stands elsewhere than in the repository and the state folder.
     """
 
     root: Path
@@ -50,6 +59,8 @@ class ServerRoom:
     log_sinks: tuple[str, ...] = ()
     cache_mb: int = 0
     explain: bool = False
+    log_keep_mb: int = 0
+    mounted: Mounted = NOTHING
 
     @property
     def state(self) -> Path:
@@ -64,7 +75,7 @@ class SignedModels:
     """
 
     def __init__(
-        self, models: ModelStore, keys: Keys, environment: str, threads: int, log: PredictionLog | None = None
+        self, models: ModelStore, keys: Trust, environment: str, threads: int, log: PredictionLog | None = None
     ) -> None:
         self._models, self._keys, self._environment, self._threads = models, keys, environment, threads
         self._log = log
@@ -121,7 +132,7 @@ class ServerParts:
     """What `entry.inference` runs. fleet: the models. tokens: the API keys. clock: real time, also in a replay."""
 
     fleet: Fleet
-    tokens: "TokenFile"
+    tokens: TokenSource
     clock: Clock
 
 
@@ -130,16 +141,16 @@ def server_parts(room: ServerRoom, *, replay_clock: bool) -> ServerParts:
 
     Each project brings its own release file, models, log and online store; a workspace has API keys of its own.
     """
-    from mainspring.adapters.files.tokens import TokenFile
-
     members = [_member(name, place, replay_clock) for name, place in _rooms(room)]
-    return ServerParts(fleet=Fleet(members), tokens=TokenFile(room.state), clock=SystemClock())
+    return ServerParts(fleet=Fleet(members), tokens=token_source(room.mounted, room.state), clock=SystemClock())
 
 
 def _rooms(room: ServerRoom) -> list[tuple[str, ServerRoom]]:
     """Return (name, room) of every project that a server in `room` answers for."""
     if not (room.root / WORKSPACE_FILE).is_file():
         return [("", room)]
+    if room.mounted.anything:
+        raise InvalidValue("files mounted for one project, in a workspace of several", fix="serve one project a pod")
     from mainspring.project.workspace_file import load_workspace
 
     make_private(room.state)
@@ -148,21 +159,20 @@ def _rooms(room: ServerRoom) -> list[tuple[str, ServerRoom]]:
 
 
 def _member(label: str, room: ServerRoom, replay_clock: bool) -> Member:
-    from mainspring.adapters.files.keys import Keys as FileKeys
     from mainspring.adapters.files.label_inbox import LabelInbox
-    from mainspring.adapters.files.models import ModelStore as FileModels
     from mainspring.adapters.files.rewards import RewardFile
-    from mainspring.adapters.git.releases import ReleaseFiles as GitReleases
 
+    mounted = room.mounted
     clock = _clock(room, replay_clock)
     log = open_log(
-        room.state / "log", serving_file(room.root, room.environment), worker=room.worker,
-        source=f"{room.environment}/{room.root.name}", sinks=room.log_sinks, durable=not replay_clock,
+        LocalLog(room.state / "log", worker=room.worker, durable=not replay_clock, keep=room.log_keep_mb << 20),
+        serving_rules(mounted, room.root, room.environment),
+        source=f"{room.environment}/{room.root.name}", sinks=room.log_sinks,
     )  # fmt: skip
     plane = Plane(log=log, clock=clock, random=os.urandom, assemble=_assembler(room))
-    releases = CommittedReleases(GitReleases(room.root), room.environment)
-    keys = FileKeys(room.state, room.root)
-    models = SignedModels(FileModels(room.state / "models"), keys, room.environment, threads=1, log=log)
+    releases = CommittedReleases(release_files(mounted, room.root), room.environment)
+    keys, kept = trust_of(mounted, room.state, room.root), models_at(mounted.models, room.state / "models")
+    models = SignedModels(kept, keys, room.environment, threads=1, log=log)
     reconciler, labels = (
         Reconciler(
             plane,
@@ -184,11 +194,9 @@ def _explainer(models: SignedModels, room: ServerRoom) -> Explainer:
     return Explainers(models.files, room.state / "explain.log")
 
 
-def key_parts(room: ServerRoom) -> tuple["TokenFile", Clock]:
+def key_parts(room: ServerRoom) -> tuple[TokenSource, Clock]:
     """Return the API keys of a server and real time: what a parent of workers needs."""
-    from mainspring.adapters.files.tokens import TokenFile
-
-    return TokenFile(room.state), SystemClock()
+    return token_source(room.mounted, room.state), SystemClock()
 
 
 def watch_readings(room: ServerRoom) -> Callable[[], bytes]:

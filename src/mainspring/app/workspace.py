@@ -5,6 +5,7 @@ from functools import cached_property
 from pathlib import Path
 
 from mainspring.app.clock import SystemClock
+from mainspring.app.mounted import models_at
 from mainspring.app.paths import STATE, Paths
 from mainspring.data.ports import SourceReader
 from mainspring.deliver.ports import Checkpoints, Keys, ModelStore, ReleaseFiles, Versions
@@ -56,9 +57,12 @@ class Workspace:
     @property
     def ledger_url(self) -> str:
         """The database of the ledger and the version numbers: embedded unless the environment names another."""
+        return self._named_store("ledger") or f"sqlite:///{self.paths.ledger.as_posix()}"
+
+    def _named_store(self, name: str) -> str:
+        """Return the address that the environment names for a store, or ""."""
         chosen = self.settings.environments.get(self.environment)
-        named = chosen.stores.get("ledger", "") if chosen else ""
-        return named or f"sqlite:///{self.paths.ledger.as_posix()}"
+        return chosen.stores.get(name, "") if chosen else ""
 
     @cached_property
     def versions(self) -> Versions:
@@ -69,10 +73,18 @@ class Workspace:
 
     @cached_property
     def models(self) -> ModelStore:
-        """Signed models."""
-        from mainspring.adapters.files.models import ModelStore as FileModels
+        """Signed models: the environment's store where it names one, else this machine's."""
+        return models_at(self._named_store("models"), self.paths.state / "models")
 
-        return FileModels(self.paths.state / "models")
+    @cached_property
+    def models_here(self) -> ModelStore:
+        """Signed models of this machine, whatever the environment."""
+        return models_at("", self.paths.state / "models")
+
+    @property
+    def has_own_store(self) -> bool:
+        """Tell whether the environment keeps signed models elsewhere than on this machine."""
+        return bool(self._named_store("models"))
 
     @cached_property
     def keys(self) -> Keys:

@@ -12,7 +12,7 @@ from tests.unit.serve.test_serve_log import record
 from mainspring.adapters.files.logs_reader import SegmentReader
 from mainspring.adapters.git.commands import run_git
 from mainspring.adapters.objects.bucket import Bucket
-from mainspring.app.prediction_log import log_rules, logged_key, open_log, serving_file
+from mainspring.app.prediction_log import LocalLog, log_rules, logged_key, open_log, serving_file
 from mainspring.app.secrets import SecretMissing, resolved
 from mainspring.app.serving import ServerRoom, server_parts
 from mainspring.kernel.contract import read_contract
@@ -63,7 +63,7 @@ def test_keys_are_plain_unless_somebody_says_they_are_personal(root: Path) -> No
 def test_further_sinks_get_what_the_disk_gets(tmp_path: Path) -> None:
     url = (tmp_path / "bucket").as_uri()
     found = ServingFile(redact=("x",), sinks=(SinkEntry(to=url),))
-    log = open_log(tmp_path / "log", found, worker=0, source="local/small")
+    log = open_log(LocalLog(tmp_path / "log"), found, source="local/small")
     log.put(record(1))
     log.flush()
     log.close()
@@ -80,7 +80,7 @@ def test_further_sinks_get_what_the_disk_gets(tmp_path: Path) -> None:
 @pytest.mark.parametrize("url", ["ftp://x/y", "s3:/x", "https://user:word@host/x"])
 def test_a_sink_that_cannot_be_is_refused_before_anything_is_opened(tmp_path: Path, url: str) -> None:
     with pytest.raises(InvalidValue, match="log-sink"):
-        open_log(tmp_path / "log", ServingFile(), worker=0, source="", sinks=[url])
+        open_log(LocalLog(tmp_path / "log"), ServingFile(), source="", sinks=[url])
     assert not (tmp_path / "log").exists()
 
 

@@ -42,15 +42,18 @@ class SegmentWriter:
 
     writer: "" for a server's only process; workers and batch jobs that log beside it each have a name of their own.
     durable: False in a replay, which can be run again: then a power cut may cost what was logged.
+    keep: bytes of this writer's segments that stay, for a server whose log goes elsewhere too (a pod's disk is small);
+    the oldest go first, and a segment that alone takes half of it starts over. 0: all stay.
     """
 
-    def __init__(self, root: Path, writer: str = "", *, durable: bool = True) -> None:
+    def __init__(self, root: Path, writer: str = "", *, durable: bool = True, keep: int = 0) -> None:
         if not _WRITER.fullmatch(writer):
             raise InvalidValue(f"{writer[:40]!r} cannot name a log writer", fix="use up to 16 letters a-z and digits")
         self._root, self._writer = make_private(root), writer
         self._lock = FolderLock(root / (f"writer-{writer}.lock" if writer else "writer.lock"))
         self._name, self._hour, self._end, self._durable = "", 0, 0, durable
         self._stream: IO[bytes] | None = None
+        self._keep = keep
         self.repaired_bytes = 0
 
     def write(self, chunks: Sequence[Chunk], /) -> None:
@@ -66,6 +69,8 @@ class SegmentWriter:
                 hit("log.write")
                 _write_whole(stream, data)
                 self._end += len(data)
+                if self._keep and self._end > self._keep // 2:
+                    self._end = stream.seek(stream.truncate(0))
             except OSError:
                 self._abandon()
                 raise
@@ -108,7 +113,19 @@ class SegmentWriter:
             self._leave()
             end = self._end if name == self._name else None
             self._stream, self._name, self._hour = self._repaired(self._root / name, end), name, hour
+            if self._keep:
+                self._forget(name)
         return self._stream
+
+    def _forget(self, current: str) -> None:
+        """Remove this writer's oldest segments until what stays besides the current one fits in half of `keep`."""
+        ending = re.compile(rf"[0-9]{{10}}{'-' if self._writer else ''}{self._writer}\.log")
+        stays = 0
+        for path in sorted(self._root.iterdir(), reverse=True):
+            if path.name != current and ending.fullmatch(path.name):
+                stays += path.stat().st_size
+                if stays > self._keep // 2:
+                    path.unlink()
 
     def _leave(self) -> None:
         if self._stream is not None:

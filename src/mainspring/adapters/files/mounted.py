@@ -1,7 +1,8 @@
-"""A release file that somebody else brings up to date: a mounted ConfigMap, or a file that a GitOps tool writes.
+"""Files that somebody else brings up to date: mounted ConfigMaps and Secrets, or files that a GitOps tool writes.
 
-In a cluster Argo CD owns the repository; the server sees one mounted file. Its commit is the digest of its content, so
-a change is a new release and equal content is the same one. Read only: promoting happens in git.
+In a cluster Argo CD owns the repository; the server sees one mounted release file. Its commit is the digest of its
+content, so a change is a new release and equal content is the same one. Read only: promoting happens in git. A mounted
+file is a link to a folder that the kubelet swaps as a whole, so links are followed here, within the mounted folder.
 """
 
 import os
@@ -11,9 +12,13 @@ from pathlib import Path
 from mainspring.deliver.documents import InvalidRelease, from_document
 from mainspring.deliver.release import Logged, Release
 from mainspring.kernel.digests import digest_bytes
-from mainspring.kernel.errors import Refused
+from mainspring.kernel.errors import Damaged, NotFound, Refused
+from mainspring.security.keys import InvalidKey, key_id, public_key
+from mainspring.security.token_files import from_bytes
+from mainspring.security.tokens import Token
 
 _MAX_BYTES = 1 << 20
+_MAX_PEM = 16 << 10
 
 
 class ReleaseFiles:
@@ -57,3 +62,56 @@ class ReleaseFiles:
         if len(data) > _MAX_BYTES:
             raise InvalidRelease(f"the release file has more than {_MAX_BYTES} bytes", fix="mount a release file")
         return from_document(self._parse(data)), digest_bytes(data).removeprefix("sha256:")[:40]
+
+
+class MountedKeys:
+    """The public keys in one folder, whatever the environment; read again at each question, so a new key counts."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def trusted(self, environment: str) -> Mapping[str, bytes]:
+        """Return key id -> public PEM of every *.pem. Raises for a folder that is missing or a file that is no key."""
+        del environment
+        if not self._folder.is_dir():
+            raise NotFound(f"there is no folder {self._folder}", fix="mount the public keys there")
+        found: dict[str, bytes] = {}
+        for path in sorted(self._folder.glob("*.pem")):
+            pem = self._read(path)
+            found[key_id(pem)] = pem
+        return found
+
+    def _read(self, path: Path) -> bytes:
+        if not path.resolve().is_relative_to(self._folder.resolve()):
+            raise InvalidKey(f"{path.name} leads out of the mounted folder", fix="mount the key itself")
+        with path.open("rb") as stream:
+            pem = stream.read(_MAX_PEM + 1)
+        try:
+            public_key(pem[:_MAX_PEM])
+        except InvalidKey as error:
+            raise InvalidKey(f"{path.name}: {error.what}", fix=error.fix) from error
+        return pem
+
+
+class MountedTokens:
+    """API keys in one mounted file. A file that is gone, too large or not what was written is `Damaged`."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._stamp: tuple[int, int, int] | None = None
+        self._tokens: tuple[Token, ...] | None = None
+
+    def read(self) -> tuple[Token, ...] | None:
+        """Return the tokens; parsed again only when the file changed."""
+        try:
+            found = os.stat(self._path)
+        except FileNotFoundError as error:
+            raise Damaged(f"{self._path} is not there", fix="mount the file of API keys") from error
+        stamp = (found.st_mtime_ns, found.st_size, found.st_ino)
+        if stamp != self._stamp:
+            with self._path.open("rb") as stream:
+                data = stream.read(_MAX_BYTES + 1)
+            if len(data) > _MAX_BYTES:
+                raise Damaged(f"{self._path} has more than {_MAX_BYTES} bytes", fix="restore it")
+            self._tokens, self._stamp = from_bytes(data), stamp
+        return self._tokens

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import click
 
 from mainspring.entry.cli import present
+from mainspring.entry.cli.mounted import mounted, mounted_options, words
 from mainspring.entry.cli.options import here, json_option
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ _MAX_TOKEN = 4_096
 @click.option("--listener", default=-1, hidden=True, help="Descriptor of the listener that a parent handed on.")
 @click.option("--env", "environment", default="local", show_default=True, help="Environment whose release to serve.")
 @click.option("--clock", type=click.Choice(["real", "replay"]), default="real", help="`replay` only inside a replay.")
+@mounted_options
 @json_option
 def serve(*, environment: str, clock: str, as_json: bool, **given: Any) -> None:  # noqa: ANN401 - the options above
     """Serve what the release file says, as committed; follow it without a restart. Stop with Ctrl-C.
@@ -79,6 +81,7 @@ def serve(*, environment: str, clock: str, as_json: bool, **given: Any) -> None:
     room = ServerRoom(
         root=here().resolve(), environment=environment, log_sinks=given["log_sinks"], cache_mb=given["cache_mb"],
         explain=given["explain"],
+        log_keep_mb=given["log_keep_mb"], mounted=mounted(given),
     )  # fmt: skip
     if given["workers"] > 1:
         _supervise(room, clock, as_json, given)
@@ -127,7 +130,7 @@ def _supervise(room: "ServerRoom", clock: str, as_json: bool, given: dict[str, A
             sys.executable, "-m", "mainspring", "-C", str(room.root), "serve", "--env", room.environment,
             "--host", given["host"], "--port", str(given["port"]), "--drain", str(given["drain"]), "--json",
             "--worker", f"{number}/{count}", "--listener", str(listener), *_told(given),
-            "--cache-mb", str(room.cache_mb), *(["--explain"] if room.explain else []),
+            "--cache-mb", str(room.cache_mb), *(["--explain"] if room.explain else []), *words(given),
             *(word for url in room.log_sinks for word in ("--log-sink", url)),
         ]  # fmt: skip
 

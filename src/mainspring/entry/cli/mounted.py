@@ -1,0 +1,61 @@
+"""Options of `mainspring serve` for a pod: what is mounted or lies in an object store, instead of a repository."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from mainspring.app.mounted import Mounted
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+_PATH = click.Path(path_type=Path)
+_OPTIONS = (
+    click.option(
+        "--release-file", type=_PATH, default=None, metavar="FILE",
+        help="Follow this release file instead of the committed one; no repository is needed then.",
+    ),
+    click.option(
+        "--models", default="", metavar="URL",
+        help="Object store with the signed models: s3://, gs://, az:// or file:///; left out: .mainspring/models.",
+    ),
+    click.option(
+        "--trust", type=_PATH, default=None, metavar="DIR",
+        help="Public keys (*.pem) that may vouch for a model; left out: environments/<env>/trust.",
+    ),
+    click.option("--tokens", type=_PATH, default=None, metavar="FILE", help="File of API keys, only read."),
+    click.option(
+        "--serving-file", type=_PATH, default=None, metavar="FILE", help="Rules of the prediction log (serving.yaml).",
+    ),
+    click.option(
+        "--log-keep-mb", type=click.IntRange(0, 1 << 20), default=0, show_default=True, metavar="MB",
+        help="Keep at most so much of the log on this disk, a worker: for a pod whose log goes to --log-sink; 0: all.",
+    ),
+)  # fmt: skip
+_WORDS = {
+    "release_file": "--release-file", "models": "--models", "trust": "--trust", "tokens": "--tokens",
+    "serving_file": "--serving-file", "log_keep_mb": "--log-keep-mb",
+}  # fmt: skip
+
+
+def mounted_options(command: _F) -> _F:
+    """Give a command these options."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def mounted(given: dict[str, Any]) -> "Mounted":
+    """Return what the options say."""
+    from mainspring.app.mounted import Mounted
+
+    return Mounted(
+        release=given["release_file"], models=given["models"], trust=given["trust"], tokens=given["tokens"],
+        serving=given["serving_file"],
+    )  # fmt: skip
+
+
+def words(given: dict[str, Any]) -> list[str]:
+    """Return the options as words of a worker's command."""
+    return [word for name, option in _WORDS.items() if given[name] for word in (option, str(given[name]))]
