@@ -56,3 +56,17 @@ def test_keys_keep_their_order() -> None:
 def test_what_is_not_plain_is_refused() -> None:
     with pytest.raises(InvalidValue, match="set"):
         dump(Objects([{"a": {1, 2}}]))
+
+
+def test_a_release_of_a_project_called_on_stays_its_name_in_every_yaml() -> None:
+    from ruamel.yaml import YAML
+
+    from mainspring.adapters.git.texts import parse, render
+
+    plain = b"# mine\nschema: 1\nmodel: on\nchampion:\n  version: 1\n"
+    for old in (None, plain):
+        text = render({"schema": 1, "model": "on", "champion": {"version": 2}}, "production", old)
+        old_reader = YAML(typ="safe", pure=True)
+        old_reader.version = (1, 1)
+        assert old_reader.load(text.decode())["model"] == parse(text)["model"] == "on"  # type: ignore[index]
+    assert text.startswith(b"# mine")

@@ -8,8 +8,10 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import YAMLError
 from ruamel.yaml.events import AliasEvent
+from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
 from mainspring.deliver.documents import InvalidRelease
+from mainspring.kernel.scalars import retyped
 
 _MAX_BYTES = 1 << 20
 _FIX = "restore it: mainspring rollback, or edit it by hand and commit"
@@ -66,8 +68,15 @@ def _merge(target: CommentedMap, source: Mapping[str, Any]) -> None:
             if not isinstance(target.get(key), CommentedMap):
                 target[key] = CommentedMap()
             _merge(target[key], value)
-        elif target.get(key) != value:
-            target[key] = _flow(value) if isinstance(value, list) else value
+        elif target.get(key) != value or (isinstance(value, str) and retyped(value)):
+            target[key] = _plain(value)
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401 - any value
+    """Return a value as it shall be written: quoted where Helm, which reads YAML 1.1, would take it for another."""
+    if isinstance(value, str) and retyped(value):
+        return DoubleQuotedScalarString(value)
+    return _flow(value) if isinstance(value, list) else value
 
 
 def _flow(values: list[Any]) -> CommentedSeq:

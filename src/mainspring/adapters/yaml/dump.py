@@ -5,7 +5,6 @@ quoted; lines that hold several lines become literal blocks. No anchors, no tags
 """
 
 import io
-import re
 from typing import Any
 
 from ruamel.yaml import YAML
@@ -14,17 +13,8 @@ from ruamel.yaml.representer import SafeRepresenter
 
 from mainspring.deliver.render.content import Objects
 from mainspring.kernel.errors import InvalidValue
+from mainspring.kernel.scalars import retyped
 
-# the implicit types of YAML 1.1 (yaml.org/type) and the 1.2 core schema, together
-_RETYPED = re.compile(
-    r"""(?xi)
-    ~ | null | y | n | yes | no | true | false | on | off | << | = | (?:nan|inf)
-    | [-+]? 0b [01_]+ | [-+]? 0o? [0-7_]+ | [-+]? 0x [0-9a-f_]+
-    | [-+]? (?: [0-9][0-9_]* )? \.? [0-9_]* (?: e [-+]? [0-9]+ )? | [-+]? \. (?:inf|nan)
-    | [-+]? [0-9][0-9_]* (?: : [0-5]?[0-9] )+ (?: \.[0-9_]* )?
-    | [0-9]{4} - [0-9]{1,2} - [0-9]{1,2} (?: (?:t|[ \t]+) .* )?
-    """
-)
 _WIDTH = 4096
 
 
@@ -41,7 +31,7 @@ class _Quoting(SafeRepresenter):
         if "\n" in value:
             printable = all(line.isprintable() and line == line.rstrip() for line in value.split("\n"))
             style = "|" if printable and value.strip() and not value[0].isspace() else '"'
-        elif _RETYPED.fullmatch(value):
+        elif retyped(value):
             style = '"'
         found: ScalarNode = self.represent_scalar("tag:yaml.org,2002:str", value, style=style)
         return found
