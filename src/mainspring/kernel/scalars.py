@@ -15,5 +15,5 @@ _RETYPED = re.compile(
 
 
 def retyped(text: str) -> bool:
-    """Tell whether YAML 1.1 (most Kubernetes tools) or 1.2 takes a plain text for a number, truth, null, time or merge."""
+    """Tell whether YAML 1.1 (most Kubernetes tools) or 1.2 takes a text for a number, truth, null, time or merge."""
     return _RETYPED.fullmatch(text) is not None
