@@ -11,6 +11,7 @@ from mainspring.entry.inference.access import KeyRing
 from mainspring.entry.inference.binding import Address, Listening
 from mainspring.entry.inference.server import run
 from mainspring.kernel.records import LoggedRequest
+from mainspring.serve.log_rows import Row
 
 
 class Nowhere:
@@ -18,6 +19,10 @@ class Nowhere:
 
     def put(self, record: LoggedRequest, /) -> bool:
         """Forget the record."""
+        return True
+
+    def put_row(self, row: Row, /) -> bool:
+        """Forget the row."""
         return True
 
 

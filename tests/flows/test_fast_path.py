@@ -5,20 +5,26 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
 import pytest
 from tests.unit.serve.serving_kit import MODEL, Parts, RunningServer, body, running
+from tests.unit.serve.test_serve_quick import LEFT, TAKEN, numeric
 
 from mainspring.adapters.files.tokens import TokenFile
 from mainspring.app.access import TokenDesk
 from mainspring.entry.inference.binding import Listening
 from mainspring.entry.inference.desk import Desk, Entry
+from mainspring.entry.inference.known import KnownHeads
 from mainspring.entry.inference.protocol import Deadlines
 from mainspring.security.tokens import Wanted
 from mainspring.serve.inference import Reply
+from mainspring.serve.log import PredictionLog
+from mainspring.serve.quick import Quick
 
 INFER = f"/v2/models/{MODEL}/infer"
 GOOD = json.dumps(body()).encode()
@@ -48,41 +54,48 @@ def request(data: bytes = GOOD, *headers: bytes, path: str = INFER, method: byte
 
 
 KEY, JSON = b"Authorization: Bearer SECRET", b"Content-Type: application/json"
-CORPUS = {
-    "good": request(GOOD, KEY, JSON),
-    "no content type": request(GOOD, KEY),
-    "its version": request(GOOD, KEY, path=f"/v2/models/{MODEL}/versions/1/infer"),
-    "binary answer": request(json.dumps(body(parameters={"binary_data_output": True})).encode(), KEY, JSON),
-    "an id": request(json.dumps(body(id="mine")).encode(), KEY, JSON),
-    "no key": request(GOOD, JSON),
-    "a wrong key": request(GOOD, b"Authorization: Bearer mst_aaaaaaaa_" + b"a" * 43, JSON),
-    "another scheme": request(GOOD, b"Authorization: Basic YTpi", JSON),
-    "two keys": request(GOOD, KEY, KEY, JSON),
-    "not json": request(b"{", KEY, JSON),
-    "empty": request(b"", KEY, JSON),
-    "too many rows": request(json.dumps(body(1_001)).encode(), KEY, JSON),
-    "wrong media": request(GOOD, KEY, b"Content-Type: text/plain"),
-    "two media": request(GOOD, KEY, JSON, JSON),
-    "gzip": request(GOOD, KEY, JSON, b"Content-Encoding: gzip"),
-    "identity": request(GOOD, KEY, JSON, b"Content-Encoding: identity"),
-    "a bad header length": request(GOOD, KEY, JSON, b"Inference-Header-Content-Length: ten"),
-    "a header length": request(GOOD, KEY, JSON, b"Inference-Header-Content-Length: %d" % len(GOOD)),
-    "a timeout": request(GOOD, KEY, JSON, b"mainspring-timeout-ms: 5000"),
-    "a bad timeout": request(GOOD, KEY, JSON, b"mainspring-timeout-ms: soon"),
-    "unknown model": request(GOOD, KEY, JSON, path="/v2/models/nobody/infer"),
-    "unknown version": request(GOOD, KEY, JSON, path=f"/v2/models/{MODEL}/versions/7/infer"),
-    "unknown path": request(GOOD, KEY, JSON, path=f"/v2/models/{MODEL}/infer/"),
-    "a query": request(GOOD, KEY, JSON, path=INFER + "?a=b"),
-    "another method": request(GOOD, KEY, JSON, method=b"PUT"),
-    "chunked": request(b"%x\r\n%s\r\n0\r\n\r\n" % (len(GOOD), GOOD), KEY, JSON, b"Transfer-Encoding: chunked"),
-    "expect": request(GOOD, KEY, JSON, b"Expect: 100-continue"),
-    "upgrade": request(GOOD, KEY, JSON, b"Connection: Upgrade", b"Upgrade: h2c"),
-    "close": request(GOOD, KEY, JSON, b"Connection: close"),
-    "http 1.0": request(GOOD, KEY, JSON).replace(b"HTTP/1.1", b"HTTP/1.0"),
-    "a large body": request(json.dumps(body(900)).encode() + b" " * 70_000, KEY, JSON),
-    "a body too large": request(b"", KEY, JSON, b"Content-Length: 99999999"),
-    "folded name": request(GOOD, b"AUTHORIZATION: bearer SECRET", b"CONTENT-TYPE: Application/JSON; charset=UTF-8"),
-}  # fmt: skip
+
+
+def corpus_of(good: bytes) -> dict[str, bytes]:
+    """Requests around one good body."""
+    return {
+        "good": request(good, KEY, JSON),
+        "no content type": request(good, KEY),
+        "its version": request(good, KEY, path=f"/v2/models/{MODEL}/versions/1/infer"),
+        "binary answer": request(json.dumps(body(parameters={"binary_data_output": True})).encode(), KEY, JSON),
+        "an id": request(json.dumps(body(id="mine")).encode(), KEY, JSON),
+        "no key": request(good, JSON),
+        "a wrong key": request(good, b"Authorization: Bearer mst_aaaaaaaa_" + b"a" * 43, JSON),
+        "another scheme": request(good, b"Authorization: Basic YTpi", JSON),
+        "two keys": request(good, KEY, KEY, JSON),
+        "not json": request(b"{", KEY, JSON),
+        "empty": request(b"", KEY, JSON),
+        "too many rows": request(json.dumps(body(1_001)).encode(), KEY, JSON),
+        "wrong media": request(good, KEY, b"Content-Type: text/plain"),
+        "two media": request(good, KEY, JSON, JSON),
+        "gzip": request(good, KEY, JSON, b"Content-Encoding: gzip"),
+        "identity": request(good, KEY, JSON, b"Content-Encoding: identity"),
+        "a bad header length": request(good, KEY, JSON, b"Inference-Header-Content-Length: ten"),
+        "a header length": request(good, KEY, JSON, b"Inference-Header-Content-Length: %d" % len(good)),
+        "a timeout": request(good, KEY, JSON, b"mainspring-timeout-ms: 5000"),
+        "a bad timeout": request(good, KEY, JSON, b"mainspring-timeout-ms: soon"),
+        "unknown model": request(good, KEY, JSON, path="/v2/models/nobody/infer"),
+        "unknown version": request(good, KEY, JSON, path=f"/v2/models/{MODEL}/versions/7/infer"),
+        "unknown path": request(good, KEY, JSON, path=f"/v2/models/{MODEL}/infer/"),
+        "a query": request(good, KEY, JSON, path=INFER + "?a=b"),
+        "another method": request(good, KEY, JSON, method=b"PUT"),
+        "chunked": request(b"%x\r\n%s\r\n0\r\n\r\n" % (len(good), good), KEY, JSON, b"Transfer-Encoding: chunked"),
+        "expect": request(good, KEY, JSON, b"Expect: 100-continue"),
+        "upgrade": request(good, KEY, JSON, b"Connection: Upgrade", b"Upgrade: h2c"),
+        "close": request(good, KEY, JSON, b"Connection: close"),
+        "http 1.0": request(good, KEY, JSON).replace(b"HTTP/1.1", b"HTTP/1.0"),
+        "a large body": request(json.dumps(body(900)).encode() + b" " * 70_000, KEY, JSON),
+        "a body too large": request(b"", KEY, JSON, b"Content-Length: 99999999"),
+        "folded name": request(good, b"AUTHORIZATION: bearer SECRET", b"CONTENT-TYPE: Application/JSON; charset=UTF-8"),
+    }  # fmt: skip
+
+
+CORPUS = corpus_of(GOOD)
 
 
 class Answer(NamedTuple):
@@ -129,6 +142,95 @@ def test_both_paths_say_the_same(fast: Served, name: str, monkeypatch: pytest.Mo
     monkeypatch.setattr(Desk, "inline_plane", lambda *_: None)
     (there,) = exchanged(fast.server, data)
     assert said(here) == said(there)
+
+
+@pytest.fixture(scope="module")
+def numbers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A server of a model of numbers alone: its single rows take the short way, and their heads are remembered."""
+    root = tmp_path_factory.mktemp("numbers")
+    secret = TokenDesk(root).create(Wanted(name="a")).secret
+    with running(root / "log", numeric(), QUICK, tokens=TokenFile(root / ".mainspring")) as server:
+        yield Served(server, secret)
+
+
+ROW = TAKEN["plain"].encode()
+ROWS = corpus_of(ROW) | {f"body {name}": request(text.encode(), KEY, JSON) for name, text in (TAKEN | LEFT).items()}
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_a_head_that_is_known_is_answered_as_one_that_is_read(
+    numbers: Served, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = ROWS[name].replace(b"SECRET", numbers.secret.encode())
+    found = [said(exchanged(numbers.server, data)[0]) for _ in range(2)]
+    monkeypatch.setattr(Desk, "inline_plane", lambda *_: None)
+    monkeypatch.setattr(KnownHeads, "quick", lambda *_: None)
+    found.append(said(exchanged(numbers.server, data)[0]))
+    assert found[0] == found[1] == found[2]
+
+
+def test_known_heads_are_answered_in_pieces_pipelined_and_between_others(numbers: Served) -> None:
+    """Each piece of the stream is sent as a packet; the answers come in order whatever was known."""
+    row = request(ROW, KEY, JSON).replace(b"SECRET", numbers.secret.encode())
+    other = CORPUS["chunked"].replace(b"SECRET", numbers.secret.encode())
+    pieces = [row, row, row + row, row[:40], row[40:] + row, other, row, row[:-5], row[-5:], b"\r\n" + row, row]
+    with socket.create_connection(("127.0.0.1", numbers.server.port), timeout=10) as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        stream, wanted, codes = connection.makefile("rb"), 0, list[int]()
+        for piece in pieces:
+            connection.sendall(piece)
+            wanted += piece.count(b"}]}") or piece.endswith(b"0\r\n\r\n")
+            time.sleep(0.01)
+        for _ in range(wanted):
+            codes.append(int(stream.readline().split()[1]))
+            length = 0
+            while (line := stream.readline().strip()) != b"":
+                length = int(line.split(b": ")[1]) if line.startswith(b"content-length") else length
+            stream.read(length)
+    assert codes == [200] * 6 + [400] + [200] * 4
+
+
+def test_a_known_head_ends_with_its_key_and_follows_the_release(tmp_path: Path) -> None:
+    parts, tokens = numeric(), TokenDesk(tmp_path)
+    secret = tokens.create(Wanted(name="a")).secret
+    data = request(ROW, KEY, JSON).replace(b"SECRET", secret.encode())
+    with running(tmp_path / "log", parts, QUICK, tokens=TokenFile(tmp_path / ".mainspring")) as server:
+        assert [exchanged(server, data)[0].status for _ in range(3)] == [200] * 3
+        parts.releases.set(2)
+        wait_until(lambda: exchanged(server, data)[0].headers["mainspring-version"] == "2")
+        tokens.revoke("a")
+        wait_until(lambda: exchanged(server, data)[0].status == 401)
+        assert exchanged(server, data)[0].status == 401
+        answered, log = server.parts.plane.counters.requests, server.parts.log
+        assert isinstance(log, PredictionLog)
+        assert log.flush()["rows"] == answered
+
+
+def test_a_known_head_ends_when_its_key_expires(numbers: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = numbers.server.parts
+    assert root.plane.serving is not None
+    heads, seen = KnownHeads, list[int]()
+    real = heads.learn
+
+    def learn(
+        self: KnownHeads, head: bytes, length: int, found: dict[bytes, bytes], entry: Entry, quick: Quick
+    ) -> None:
+        assert entry.token is not None
+        seen.append(length)
+        real(self, head, length, found, msgspec.structs.replace(entry, token=replace(entry.token, expires_at=1)), quick)
+
+    monkeypatch.setattr(heads, "learn", learn)
+    data = request(ROW, KEY, JSON, b"X-Some: thing").replace(b"SECRET", numbers.secret.encode())
+    for _ in range(3):
+        assert exchanged(numbers.server, data)[0].status == 200
+    assert len(seen) == 3  # the key had expired each time, so the head was read, judged and learned again
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    until = time.monotonic() + 10
+    while not holds():
+        assert time.monotonic() < until
+        time.sleep(0.01)
 
 
 def test_the_corpus_takes_both_paths(fast: Served, monkeypatch: pytest.MonkeyPatch) -> None:

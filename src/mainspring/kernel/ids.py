@@ -16,6 +16,7 @@ _ROW = re.compile(r"(p-\d{10}-[a-z2-7]{16})\.(\d{1,7})")
 _NAME = re.compile(r"[a-z][a-z0-9]*(?:[-_][a-z0-9]+)*")
 _MAX_NAME = 63
 _BYTES, _TAIL, _DRAWN = 10, 16, 64
+_LETTERS = bytes(b"abcdefghijklmnopqrstuvwxyz234567"[byte % 32] for byte in range(256))  # 8 bytes for each letter
 
 
 def request_id(logged_at: int, random: bytes) -> str:
@@ -43,7 +44,7 @@ class RequestIds:
             self._until = self._from + HOUR
             self._head = f"p-{from_us(now):%Y%m%d%H}-"
         if not self._tails:
-            text = base64.b32encode(self._random(_BYTES * _DRAWN)).decode("ascii").lower()
+            text = self._random(_TAIL * _DRAWN).translate(_LETTERS).decode("ascii")
             self._tails = [text[at : at + _TAIL] for at in range(0, len(text), _TAIL)]
         return self._head + self._tails.pop()
 

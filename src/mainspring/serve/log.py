@@ -12,7 +12,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from mainspring.kernel.records import Block, LoggedRequest
-from mainspring.serve.log_packing import MAX_REQUESTS, Unloggable, chunk_of, packed_runs
+from mainspring.serve.log_packing import MAX_REQUESTS, Unloggable, chunk_of, packed_runs, row_chunks
+from mainspring.serve.log_rows import Row, whole
 from mainspring.serve.log_rules import LogRules
 from mainspring.serve.log_sinks import LOCAL, LogCounts, Sink, SinkReport, SinkRunner
 from mainspring.serve.ports import Chunk, LogWriter
@@ -41,7 +42,9 @@ class PredictionLog:
         sinks: Sequence[Sink] = (),
     ) -> None:  # fmt: skip
         self._limits, self.rules = limits or LogLimits(), rules or LogRules()
+        self._plain = self.rules.is_plain
         self._waiting: deque[tuple[LoggedRequest, int]] = deque()
+        self._short: deque[Row] = deque()
         self._rows = self._size = 0
         self._lock = threading.Lock()
         self._wake, self._hurry = threading.Event(), threading.Event()
@@ -80,6 +83,7 @@ class PredictionLog:
     def redact_also(self, columns: Iterable[str]) -> None:
         """Redact these columns from the next record on; a loaded model may ask for it."""
         self.rules = self.rules.adding(columns)
+        self._plain = self.rules.is_plain
 
     def put(self, record: LoggedRequest, /) -> bool:
         """Queue one record; False when it was dropped. May be called by any thread; the record is the log's now."""
@@ -90,14 +94,22 @@ class PredictionLog:
                 self._lost.sampled_out_rows += rows
             return True
         with self._lock:
-            if self._rows + rows > self._limits.rows or self._size + size > self._limits.size or self._closing:
-                self._lost.dropped_rows += rows
-                self._lost.dropped_frames += 1
+            if not self._fits(rows, size):
                 return False
-            self._rows += rows
-            self._size += size
-            self._put += 1
             self._waiting.append((record, size))
+        if self._idle:
+            self._idle = False
+            self._wake.set()
+        return True
+
+    def put_row(self, row: Row, /) -> bool:
+        """Queue a request of one row, as `put` does with its record."""
+        if not self._plain:
+            return self.put(whole(row))
+        with self._lock:
+            if not self._fits(1, row[0].size):
+                return False
+            self._short.append(row)
         if self._idle:
             self._idle = False
             self._wake.set()
@@ -127,27 +139,38 @@ class PredictionLog:
         for runner in self._others:
             runner.close()
 
+    def _fits(self, rows: int, size: int) -> bool:
+        """Count what comes in, or what is dropped because too much waits; the lock is held."""
+        if self._rows + rows > self._limits.rows or self._size + size > self._limits.size or self._closing:
+            self._lost.dropped_rows += rows
+            self._lost.dropped_frames += 1
+            return False
+        self._rows += rows
+        self._size += size
+        self._put += 1
+        return True
+
     def _run(self) -> None:
         while self._awaited():
             self._hurry.wait(_GATHER_S)
             if is_hurried := self._hurry.is_set():
                 self._hurry.clear()
-            for _ in range(-(-len(self._waiting) // _DRAIN)):
+            for _ in range(max(1, -(-len(self._waiting) // _DRAIN))):
                 self._drain()
             if is_hurried:
                 self._disk.hurry()
 
     def _awaited(self) -> bool:
         """Wait until there is something to pack; False when the log closes and all is packed."""
-        while not self._waiting and not self._hurry.is_set():
+        while not self._waiting and not self._short and not self._hurry.is_set():
             if self._closing:
                 return False
             self._idle = True  # `put` looks at it after it has appended: one of the two sees the other
-            if not self._waiting:
+            if not self._waiting and not self._short:
                 self._wake.wait()
             self._wake.clear()
             self._idle = False
-        return bool(self._waiting) or not self._closing
+        return bool(self._waiting or self._short) or not self._closing
 
     def _drain(self) -> None:
         """Pack some of what waits, and give the frames to every sink at once."""
@@ -158,8 +181,16 @@ class PredictionLog:
                 break
             chunks += self._packed(*zip(*taken, strict=True))
             time.sleep(0)  # lets the server have the interpreter between two frames
-        for runner in (self._disk, *self._others):
-            runner.offer(chunks)
+        short = [self._short.popleft() for _ in range(len(self._short))]
+        if self._plain:
+            made = [*row_chunks(short, self._numbered)]
+            self._numbered += len(made)
+            chunks += made
+        elif short:
+            chunks += self._packed([whole(row) for row in short], [row[0].size for row in short])
+        if chunks:
+            for runner in (self._disk, *self._others):
+                runner.offer(chunks)
 
     def _packed(self, records: Sequence[LoggedRequest], sizes: Sequence[int]) -> Iterator[Chunk]:
         """Yield the chunks of records; one that cannot be packed is dropped alone."""

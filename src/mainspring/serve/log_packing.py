@@ -5,8 +5,9 @@ one. Packing by column writes the names once a frame, not once a request. Every 
 Start at `packed_runs`.
 """
 
+import struct
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import chain
+from itertools import chain, groupby
 from operator import attrgetter
 from typing import Any
 
@@ -16,9 +17,11 @@ from mainspring.kernel.errors import Damaged
 from mainspring.kernel.records import LOG_SCHEMA, Block, LoggedRequest
 from mainspring.kernel.times import HOUR
 from mainspring.serve.frames import MAX_PAYLOAD, framed
+from mainspring.serve.log_rows import Row
 from mainspring.serve.ports import Chunk
 
 MAX_REQUESTS = 64
+MAX_ROWS = 256
 _MAX_SIZE = 1 << 20
 _PACKED_SCHEMA = 2
 _FLOAT = 8
@@ -154,6 +157,33 @@ def chunk_of(run: Sequence[LoggedRequest], frame: bytes, *, number: int, size: i
         number=number, hour=run[0].logged_at // HOUR * HOUR, requests=len(run),
         rows=sum([len(record.keys) for record in run]), size=size, frame=frame,
     )  # fmt: skip
+
+
+def row_chunks(rows: Sequence[Row], number: int) -> Iterator[Chunk]:
+    """Yield the chunks of one-row requests, numbered from `number` on; at most `MAX_ROWS` share a frame."""
+    for (shape, hour), same in groupby(rows, lambda row: (row[0], row[2] // HOUR)):
+        run = list(same)
+        size = max(1, min(MAX_ROWS, _MAX_SIZE // shape.size))
+        for start in range(0, len(run), size):
+            part = run[start : start + size]
+            yield Chunk(
+                number=number, hour=hour * HOUR, requests=len(part), rows=len(part), size=len(part) * shape.size,
+                frame=_row_frame(part),
+            )  # fmt: skip
+            number += 1
+
+
+def _row_frame(rows: Sequence[Row]) -> bytes:
+    (shape, *_), ids, logged_at, took_us, numbers, scores, each = zip(*rows, strict=True)
+    many = len(rows)
+    packed = _Packed(
+        schema=_PACKED_SCHEMA, ids=ids, rows=[1] * many, logged_at=logged_at, took_us=took_us, release=shape.release,
+        keys=[""] * many, asked_at=struct.pack(f"<{many}q", *logged_at), number_names=shape.names,
+        numbers=b"".join(numbers), string_names=[], strings=[], versions=[shape.version],
+        scores=struct.pack(f"<{many}d", *scores), served=bytes(many), errors={}, took_names=[shape.version],
+        took_each=list(each), sample=1.0, redacted=[],
+    )  # fmt: skip
+    return framed(_encoder.encode(packed))
 
 
 def chunks_of(records: Sequence[LoggedRequest]) -> Iterator[Chunk]:

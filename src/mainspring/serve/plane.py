@@ -25,6 +25,7 @@ from mainspring.serve.entities import assembled, is_entity
 from mainspring.serve.errors import BadInput, NotReady, TooLarge, UnknownModel
 from mainspring.serve.ports import Assemble, LogSink
 from mainspring.serve.questions import Answer, Question
+from mainspring.serve.quick import Quick, Till
 from mainspring.serve.router import allowed_weight, chosen_rows
 from mainspring.serve.scoring import (
     Features,
@@ -70,6 +71,7 @@ class Plane:
         self.override = Override(rules.abort)
         self._ids, self._assemble = RequestIds(random), assemble
         self._serving: Serving | None = None
+        self._quick: Quick | None = None
         self.model = ""
         self._chosen_weight: float | None = None
         self.turns = Turns(self.gathered, self._pair, rules.late_us)
@@ -94,11 +96,21 @@ class Plane:
                 self._chosen_weight = None
             self.override.follow(serving.routing.commit)
             self.model = serving.routing.model
-        self._serving = serving
+        if self._quick is not None:
+            self._quick.retire()
+        self._serving, self._quick = serving, None
 
     def choose(self, weight: float) -> None:
         """Give the challenger of a bandit this percent; the release file's bounds hold whatever it is."""
         self._chosen_weight = weight
+
+    def quick(self) -> Quick | None:
+        """Return the short way for one row that suits what serves now, or None; for the serving thread."""
+        serving = self._serving
+        if self._quick is None and serving is not None and Quick.fits(serving):
+            till = Till(log=self.log, clock=self.clock, ids=self._ids, counters=self.counters)
+            self._quick = Quick(serving, till)
+        return self._quick
 
     def loaded(self, model: str, version: int | None = None) -> Serving:
         """Return what serves `model`; raise `NotReady` or `UnknownModel`."""

@@ -15,6 +15,7 @@ from mainspring.kernel.contract import Contract
 from mainspring.kernel.errors import InvalidValue, MainspringError
 from mainspring.kernel.records import LoggedRequest
 from mainspring.serve.bandit import Rewards
+from mainspring.serve.log_rows import Row
 from mainspring.stats.columns import Array, Columns, Floats
 
 Mode = Literal["canary", "shadow", "ab", "bandit"]
@@ -133,6 +134,9 @@ class LogSink(Protocol):
 
     def put(self, record: LoggedRequest, /) -> bool:
         """Return False when the record was dropped (and counted)."""
+
+    def put_row(self, row: Row, /) -> bool:
+        """Take a request of one row in its short form, as `put` takes a record."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

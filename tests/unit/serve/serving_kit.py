@@ -27,6 +27,7 @@ from mainspring.kernel.times import Clock, FixedClock
 from mainspring.serve.fleet import Fleet, Member
 from mainspring.serve.inference import Asked, Reply, infer_now
 from mainspring.serve.log import PredictionLog
+from mainspring.serve.log_rows import Row, whole
 from mainspring.serve.plane import Plane, PlaneRules
 from mainspring.serve.ports import (
     Assemble,
@@ -142,6 +143,9 @@ class ListSink:
     def put(self, record: LoggedRequest, /) -> bool:
         self.records.append(record)
         return True
+
+    def put_row(self, row: Row, /) -> bool:
+        return self.put(whole(row))
 
 
 class Parts:

@@ -23,7 +23,9 @@ from mainspring.serve.fleet import Fleet
 from mainspring.serve.inference import Asked, Reply, infer, infer_now
 from mainspring.serve.plane import Plane
 from mainspring.serve.protocols import CODECS
+from mainspring.serve.protocols.v2 import V2
 from mainspring.serve.questions import Codec
+from mainspring.serve.quick import Quick
 from mainspring.serve.witness import Exchange, Witness
 
 HANDLED: Mapping[str, Codec] = {f"predict.{name}": codec for name, codec in CODECS.items()}
@@ -123,6 +125,19 @@ class Desk:
         if self.witnesses:
             entry.trace = found.get(b"traceparent", b"")[:_LONGEST_TRACE].decode("latin-1")
         return entry
+
+    def quick(self, entry: Entry) -> Quick | None:
+        """Return the short way for an entry, if its request may take it: nobody is told of it, it pays for nothing."""
+        target, token = entry.target, entry.token
+        if (
+            target.codec is not V2 or entry.ask.wire.header_length is not None or entry.deadline or self.witnesses
+            or self._all_limited or (token is not None and self.allowances.limits(token.allowance))
+        ):  # fmt: skip
+            return None
+        quick = entry.plane.quick()
+        if quick is None or target.version not in (None, quick.number):
+            return None
+        return quick if entry.ask.model == quick.model else None
 
     def answer_now(self, entry: Entry, body: bytes) -> Reply:
         """Answer where it is called: for models that score fast."""

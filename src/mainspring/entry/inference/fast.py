@@ -17,16 +17,20 @@ from uvicorn.server import ServerState
 from mainspring.entry.inference.bodies import answer_headers, closes, refusal
 from mainspring.entry.inference.desk import Desk, Entry, Target, target_of
 from mainspring.entry.inference.heads import Header
+from mainspring.entry.inference.known import END, KnownHeads
 from mainspring.entry.inference.protocol import BoundedProtocol
 from mainspring.entry.inference.routed import SELDON
 from mainspring.entry.inference.routes import RouteTable
 from mainspring.serve.errors import RequestRefused
 from mainspring.serve.inference import INLINE_BYTES, Reply
+from mainspring.serve.questions import Encoded
+from mainspring.serve.quick import Quick
 
 _MOST_TARGETS = 1_000
 _MOST_HEADS = 100
 _UNUSUAL = (b"expect", b"transfer-encoding", b"upgrade", b"content-encoding")
 _NO, _BODY, _DISCARD = 0, 1, 2
+_STAYS, _CLOSES = b"\r\n\r\n", b"\r\nconnection: close\r\n\r\n"
 
 
 class FastLane:
@@ -37,6 +41,9 @@ class FastLane:
         self._targets: dict[bytes, Target | None] = {}
         self._heads: dict[tuple[str, int, str], bytes] = {}
         self._dated: tuple[object, bytes] = (None, b"")
+        self._quick: Quick | None = None
+        self._quick_lines = b""
+        self.heads = KnownHeads(desk)
 
     def target(self, url: bytes) -> Target | None:
         """Return what a POST to `url` asks for, if it is a prediction of a fast model; None for everything else."""
@@ -49,20 +56,31 @@ class FastLane:
         """Return status line and headers of an answer, up to its length's value."""
         encoded = reply.encoded
         if encoded.header_length is not None:
-            return STATUS_LINE[200] + self._date(default) + lines([*answer_headers(reply)]) + b"content-length: "
+            return self._begun(default) + lines([*answer_headers(reply)]) + b"content-length: "
         key = (reply.release, reply.version, encoded.content_type)
         known = self._heads.get(key)
         if known is None:
             if len(self._heads) >= _MOST_HEADS:
                 self._heads.clear()
             known = self._heads[key] = lines(answer_headers(reply)) + b"content-length: "
-        return b"".join((STATUS_LINE[200], self._date(default), known))
+        return self._begun(default) + known
+
+    def quickly(self, quick: Quick, body: bytes, end: bytes, default: list[Header]) -> bytes | None:
+        """Return a whole answer by the short way, or None."""
+        answer = quick.answer(body)
+        if answer is None:
+            return None
+        if quick is not self._quick:
+            reply = Reply(Encoded(b""), quick.release, quick.number, "", 1)
+            self._quick, self._quick_lines = quick, lines(answer_headers(reply))
+        length = b"content-length: %d" % len(answer)
+        return b"".join((self._begun(default), self._quick_lines, length, end, answer))
 
     def refused(self, error: RequestRefused, default: list[Header]) -> bytes:
         """Return a whole refusal."""
         headers, body = refusal(error)
         headers.append((b"content-length", b"%d" % len(body)))
-        return b"".join((STATUS_LINE[error.status], self._date(default), lines(headers), b"\r\n", body))
+        return b"".join((STATUS_LINE[error.status], lines(default), lines(headers), b"\r\n", body))
 
     def _looked_up(self, url: bytes) -> Target | None:
         try:
@@ -78,16 +96,24 @@ class FastLane:
             self._targets[url] = target
         return target
 
-    def _date(self, default: list[Header]) -> bytes:
+    def _begun(self, default: list[Header]) -> bytes:
+        """Return the status line of an answer and uvicorn's own headers."""
         seen, text = self._dated
         if default is not seen:  # uvicorn makes a new list every second
-            text = lines(default)
+            text = STATUS_LINE[200] + lines(default)
             self._dated = (default, text)
         return text
 
 
 class FastProtocol(BoundedProtocol):
-    """A connection of the public port."""
+    """A connection of the public port.
+
+    _between: nothing of a request is under way: none came yet, or the last one was answered here. _learned: what let
+    in the request that was just answered by the short way, or None.
+    """
+
+    _between = True
+    _learned: tuple[Entry, Quick] | None = None
 
     def __init__(
         self, lane: FastLane, config: Config, server_state: ServerState, app_state: dict[str, Any],
@@ -100,8 +126,27 @@ class FastProtocol(BoundedProtocol):
         self._parts: list[bytes] = []
         self._last = False
 
+    def data_received(self, data: bytes) -> None:
+        """Answer at once what comes whole and begins with a known head; parse everything else."""
+        if not self._between or self.flow.write_paused:
+            super().data_received(data)
+            return
+        cut = data.find(END) + len(END)
+        lane, default = self._lane, self.server_state.default_headers
+        quick = lane.heads.quick(data[:cut], len(data) - cut)
+        answer = None if quick is None else lane.quickly(quick, data[cut:], _STAYS, default)
+        if answer is not None:
+            self.waiting_since, self.idle_since = 0.0, time.monotonic()
+            self.transport.write(answer)
+            return
+        super().data_received(data)
+        if self._learned is not None:
+            lane.heads.learn(data[:cut], len(data) - cut, dict(self.headers), *self._learned)
+            self._learned = None
+
     def on_message_begin(self) -> None:
         """Keep what both paths need; the slow one makes its scope later."""
+        self._between = False
         self.url, self.headers, self.expect_100_continue, self._fast = b"", [], False, _NO
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -136,6 +181,7 @@ class FastProtocol(BoundedProtocol):
         fast, self._fast = self._fast, _NO
         if fast == _BODY and not self.transport.is_closing():
             self._answer()
+        self._between = not self._last
         if self._last:
             self.transport.close()
 
@@ -189,17 +235,23 @@ class FastProtocol(BoundedProtocol):
         if entry is None:  # it was let in with its head, or never came here
             return
         body = parts[0] if len(parts) == 1 else b"".join(parts)
+        end, default = _CLOSES if self._last else _STAYS, self.server_state.default_headers
         try:
-            reply = lane.desk.answer_now(entry, body)
+            quick = lane.desk.quick(entry)
+            answer = None if quick is None else lane.quickly(quick, body, end, default)
+            if quick is not None and answer is not None:
+                self._learned = None if self._last else (entry, quick)
+                self.transport.write(answer)
+            else:
+                self.transport.write(self._answered(lane.desk.answer_now(entry, body), end, default))
         except Exception as error:  # noqa: BLE001 - as on the slow path: reported, never shown
             self._refuse(error, entry.target, entry.arrived, entry)
-        else:
-            encoded = reply.encoded.body
-            end = b"\r\nconnection: close\r\n\r\n" if self._last else b"\r\n\r\n"
-            head = lane.head(reply, self.server_state.default_headers)
-            self.transport.write(b"".join((head, b"%d" % len(encoded), end, encoded)))
         self._entry, self._parts = None, []
         self.idle_since = entry.arrived
+
+    def _answered(self, reply: Reply, end: bytes, default: list[Header]) -> bytes:
+        encoded = reply.encoded.body
+        return b"".join((self._lane.head(reply, default), b"%d" % len(encoded), end, encoded))
 
     def _refuse(self, error: Exception, target: Target, arrived: float, entry: Entry | None) -> None:
         desk = self._lane.desk

@@ -1,0 +1,135 @@
+"""One row of numbers from V2 JSON to V2 JSON by a champion that is alone: what most requests of most servers are.
+
+`Quick` is made once a release, with everything that its requests have in common: the typed decoder, the answer's text
+around id and score, the log's shape. It says None for whatever is not plain, wrong or failing, and changes nothing
+then: the long way (`serve.inference`) answers, refuses or fails as it always does.
+"""
+
+import struct
+from bisect import bisect_left
+from math import isfinite
+from time import perf_counter_ns
+from typing import Annotated, Any, Literal
+
+import msgspec
+import numpy as np
+
+from mainspring.kernel.ids import RequestIds
+from mainspring.kernel.times import Clock
+from mainspring.serve.blocks import Block
+from mainspring.serve.counters import LATENCY_BOUNDS_US, Counters
+from mainspring.serve.log_rows import Row, RowShape
+from mainspring.serve.ports import LogSink
+from mainspring.serve.protocols.v2_parameters import MAX_NAME
+from mainspring.serve.versions import Serving
+from mainspring.stats.columns import Floats
+
+_MARKS, _MARKS_WITH_ID = 14, 18  # quotation marks of a request without a doubled member or an escaped mark
+_FLOAT64 = np.dtype("<f8")
+_ONE = (1,)
+_encode = msgspec.json.Encoder().encode
+
+
+class Till(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a thread that answers logs, counts and takes ids; only the log is shared with other threads."""
+
+    log: LogSink
+    clock: Clock
+    ids: RequestIds
+    counters: Counters
+
+
+class Quick:
+    """Answers for one release until it is retired. Not for several threads at once.
+
+    number: the version that answers. model, release: of the routing.
+    """
+
+    def __init__(self, serving: Serving, till: Till) -> None:
+        champion, takes = serving.champion, serving.takes
+        width = len(takes.inputs)
+        self.retired, self._till = False, till
+        self.model, self.release = serving.routing.model, serving.routing.commit
+        self.number, self._pace, self._packed = champion.number, champion.pace, champion.packed
+        self._decode = _decoder(width)
+        self._pack, self._shape = struct.Struct(f"<{width}d").pack, (1, width)
+        self._texts = np.empty((1, 0), dtype=object)
+        self._row = RowShape(release=self.release, names=serving.layout.listed, version=champion.digest)
+        model, output = _encode(takes.model), _encode(takes.output)
+        self._before = b'{"model_name":%b,"model_version":"%d","parameters":{"prediction_ids":["' % (model, self.number)
+        self._between = b'.0"],"versions":[%d]},"outputs":[{"name":%b,"datatype":"FP64","shape":[1],"data":[' % (
+            self.number, output,
+        )  # fmt: skip
+
+    @staticmethod
+    def fits(serving: Serving) -> bool:
+        """Tell whether a release's one-row requests can be answered this way."""
+        return (
+            serving.challenger is None and serving.takes.numeric and len(serving.inputs) > 1 and serving.max_rows >= 1
+            and serving.champion.layout == serving.layout
+        )  # fmt: skip
+
+    def retire(self) -> None:
+        """Answer nothing from now on, and let go of the model."""
+        self.retired, self._packed = True, _gone
+
+    def answer(self, body: bytes) -> bytes | None:
+        """Return the answer to a body, logged and counted; None where it is not for here, and nothing was done."""
+        started = perf_counter_ns()
+        if not self._pace.inline:
+            return None
+        try:
+            asked = self._decode(body)
+            if body.count(b'"') != (_MARKS_WITH_ID if asked.id else _MARKS) or not asked.id.isprintable():
+                return None
+            values = self._pack(*asked.inputs[0].data)
+            asks = perf_counter_ns()
+            scores = self._packed(Block(np.ndarray(self._shape, _FLOAT64, values), self._texts))
+            took = (perf_counter_ns() - asks) // 1_000
+            score = scores.item()
+        except Exception:  # noqa: BLE001 - whatever it is, the long way meets it again, says and counts it
+            return None
+        if scores.shape != _ONE or scores.dtype != _FLOAT64 or not isfinite(score):
+            return None
+        now = self._till.clock.now()
+        name = self._till.ids.next(now)
+        end = b"]}]}" if not asked.id else b']}],"id":%b}' % _encode(asked.id)
+        answer = b"".join((self._before, name.encode(), self._between, _encode(score), end))
+        self._pace.saw(took, 1)
+        self._count((self._row, name, now, (perf_counter_ns() - started) // 1_000, values, score, took))
+        return answer
+
+    def _count(self, row: Row) -> None:
+        counters, took_us = self._till.counters, row[3]
+        counters.rows_by_version[self.number] += 1
+        counters.latency[bisect_left(LATENCY_BOUNDS_US, took_us)] += 1
+        counters.latency_sum_us += took_us
+        counters.requests += 1
+        counters.rows += 1
+        self._till.log.put_row(row)
+
+
+def _gone(_: Block) -> Floats:
+    raise LookupError("the release was swapped")
+
+
+def _decoder(width: int) -> Any:  # noqa: ANN401 - the types are made here
+    """Return what decodes a request of one row of `width` numbers and nothing else, or raises."""
+    tensor = msgspec.defstruct(
+        "Tensor",
+        [
+            ("name", Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_NAME)]),
+            ("shape", tuple[Literal[1], Literal[width]]),  # type: ignore[valid-type]
+            ("datatype", Literal["FP16", "FP32", "FP64"]),
+            ("data", Annotated[list[float], msgspec.Meta(min_length=width, max_length=width)]),
+        ],
+        forbid_unknown_fields=True,
+        gc=False,
+    )
+    request = msgspec.defstruct(
+        "Request",
+        [("inputs", tuple[tensor]), ("id", Annotated[str, msgspec.Meta(max_length=MAX_NAME)], "")],  # type: ignore[valid-type]
+        forbid_unknown_fields=True,
+        gc=False,
+    )
+    return msgspec.json.Decoder(request).decode
