@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from mainspring.deliver.gates import ChampionGate, FairnessGate, FloorGate, Gate, LatencyGate, RobustnessGate
 from mainspring.deliver.render.kubernetes import PUSHGATEWAY
+from mainspring.deliver.render.subject import Network, Tracking, Vault
 from mainspring.deliver.rollout import RolloutPlan
 from mainspring.develop.runs import TrainingPlan
 from mainspring.kernel.errors import MainspringError
@@ -220,8 +221,13 @@ def _delivery(section: DeliverySection, found: Findings) -> Delivery:
         found.add(("delivery", "ci"), "pipelines push images, and no registry is given", "add delivery.registry")
     return Delivery(
         repository=section.repository or "", branch=section.branch, registry=section.registry or "",
-        base=section.base or "", ci=section.ci or "", login=section.login,
+        base=section.base or "", ci=section.ci or "", login=section.login, tracking=_tracking(section),
+        vault=Vault(means=section.secrets or "", **section.vault.model_dump()),
     )  # fmt: skip
+
+
+def _tracking(section: DeliverySection) -> Tracking | None:
+    return Tracking(**section.tracking.model_dump()) if section.tracking else None
 
 
 def _environments(
@@ -240,6 +246,8 @@ def _environment(name: str, section: EnvironmentSection, monitoring: MonitoringS
     replicas = section.replicas
     if isinstance(replicas, ReplicaRange) and replicas.min > replicas.max:
         found.add((*here, "replicas"), f"min {replicas.min} is above max {replicas.max}", "swap them")
+    if section.serverless and section.platform != "kserve":
+        found.add((*here, "serverless"), f"{section.platform} has no Knative", "remove it, or write platform: kserve")
     if section.platform == "local" and (section.scheduler or section.image or section.steps_image):
         found.add(here, "a local environment has no scheduler or image", "remove them or set platform")
     stores = {key: value for key, value in section.stores.model_dump().items() if value is not None}
@@ -250,7 +258,8 @@ def _environment(name: str, section: EnvironmentSection, monitoring: MonitoringS
         replicas=(replicas.min, replicas.max) if isinstance(replicas, ReplicaRange) else (replicas, replicas),
         approvals=section.approvals, scheduler=section.scheduler or "",
         schedule=section.schedule or cron.every(tick), image=section.image or "",
-        steps_image=section.steps_image or "", stores=stores,
+        steps_image=section.steps_image or "", stores=stores, network=Network(**section.network.model_dump()),
+        serverless=section.serverless,
     )  # fmt: skip
 
 

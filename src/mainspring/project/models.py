@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from mainspring.project.data_models import AskSection, DataSection, Feature, TargetSection
+from mainspring.project.delivery_models import NetworkSection, Platform, Secrets, TrackingSection, VaultSection
 from mainspring.project.fields import (
     FORM,
     MAPPING,
@@ -168,6 +169,13 @@ class DeliverySection(Section):
     login: Literal["token", "dockerhub"] = Field(
         default="token", description="How a pipeline logs in to the registry: its own token, or Docker Hub secrets."
     )
+    secrets: Secrets | None = Field(
+        default=None,
+        description="What brings secrets from Vault into the cluster; left out: external-secrets where a reference "
+        "names Vault, else they are made by hand.",
+    )
+    vault: VaultSection = Field(default_factory=VaultSection, description="The Vault that secrets come from.")
+    tracking: TrackingSection | None = Field(default=None, description="MLflow behind an authorising proxy.")
 
 
 class ReplicaRange(Section):
@@ -196,8 +204,10 @@ class StoresSection(Section):
 class EnvironmentSection(Section):
     """One place where the model serves."""
 
-    platform: Literal["local", "deployment", "kserve", "rollouts", "seldon"] = Field(
-        default="local", description="What runs the server."
+    platform: Platform = Field(default="local", description="What runs the server.")
+    serverless: bool = Field(default=False, description="Under kserve: Knative runs the server, not a Deployment.")
+    network: NetworkSection = Field(
+        default_factory=NetworkSection, description="Who may call the server, and where it may go."
     )
     replicas: Annotated[
         Annotated[Annotated[int, Field(ge=0, le=10_000)], NUMBER] | Annotated[ReplicaRange, MAPPING], FORM

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from mainspring.data.expectations import Expectations
 from mainspring.data.views import Definitions
 from mainspring.deliver.gates import Gate
+from mainspring.deliver.render.subject import Network, Tracking, Vault
 from mainspring.deliver.rollout import RolloutPlan
 from mainspring.develop.runs import TrainingPlan
 from mainspring.observe.plans import MonitoringPlan, RetrainPolicy
@@ -39,6 +40,7 @@ class Delivery:
     """Repository, images and pipelines. "" where the file leaves one out. ci: `github`, `gitlab` or "".
 
     base: the images' base by digest. login: how a pipeline logs in to the registry, `token` or `dockerhub`.
+    vault: where secrets come from; its `means` is "" where the file leaves it out. tracking: MLflow of one's own, or None.
     """
 
     repository: str = ""
@@ -47,6 +49,8 @@ class Delivery:
     base: str = ""
     ci: str = ""
     login: str = "token"
+    vault: Vault | None = None
+    tracking: Tracking | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +59,7 @@ class Environment:
 
     replicas: (fewest, most). approvals: people. scheduler: "", `cronworkflow` or `cronjob`. schedule: cron fields of
     `watch`. image, steps_image: by digest, or "". stores: address of each store that is not local.
+    network: who may talk to whom. serverless: KServe runs the server under Knative.
     """
 
     name: str
@@ -66,6 +71,8 @@ class Environment:
     image: str
     steps_image: str = ""
     stores: Mapping[str, str] = field(default_factory=dict)
+    network: Network = Network()
+    serverless: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

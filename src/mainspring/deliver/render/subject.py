@@ -7,6 +7,49 @@ PLATFORMS = ("local", "deployment", "kserve", "rollouts", "seldon")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Vault:
+    """Where secrets come from. means: `external-secrets`, `vault-operator` or `agent`. address: of the Vault server.
+
+    mount: of the key-value store (version 2). auth: `kubernetes` or `jwt`, each mounted under its own name.
+    """
+
+    means: str
+    address: str
+    mount: str
+    auth: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Network:
+    """Who may talk to whom. callers: namespaces whose pods may call the server; () means the platform's gateway's.
+
+    outside: networks (CIDR) outside the cluster where stores and git are. api: those of the cluster's API server.
+    """
+
+    callers: tuple[str, ...] = ()
+    outside: tuple[str, ...] = ()
+    api: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tracking:
+    """MLflow behind an authorising proxy. image, proxy: of MLflow and of Envoy, by digest.
+
+    issuer, audience, keys: whose JSON Web Tokens are taken, for whom, and where the public keys are (a URL).
+    groups: the claim that lists a caller's groups. readers, writers: group names.
+    """
+
+    image: str
+    proxy: str
+    issuer: str
+    audience: str
+    keys: str
+    groups: str
+    readers: str
+    writers: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
     """One environment in a cluster.
 
@@ -14,7 +57,7 @@ class Place:
     `watch`, in UTC. image, steps_image: by digest, or "". stores: address of each store that is not local;
     a `secret://` reference where it holds credentials. release: the release file as a document, or None before the
     first release. trust: file name -> public key (PEM) that may vouch for a model there. serving: `serving.yaml` as a
-    document.
+    document. network: who may talk to whom. serverless: KServe runs the server under Knative.
     """
 
     name: str
@@ -29,6 +72,8 @@ class Place:
     release: Mapping[str, object] | None = None
     trust: Mapping[str, str] = field(default_factory=dict)
     serving: Mapping[str, object] = field(default_factory=dict)
+    network: Network = Network()
+    serverless: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +86,7 @@ class Subject:
     webhooks: secret references that alerts go to. repository, branch, registry, ci, login, base: as the project file's
     `delivery` says, "" where it leaves one out. shipped: texts that travel with the package, path -> text
     (`images/serve.lock`, `chart/templates/...`). places: the environments that run in a cluster, in the file's order.
+    vault: where secrets come from; None where they are made by hand. tracking: MLflow's, or None.
     """
 
     name: str
@@ -65,3 +111,5 @@ class Subject:
     base: str
     shipped: Mapping[str, str]
     places: tuple[Place, ...]
+    vault: Vault | None = None
+    tracking: Tracking | None = None
