@@ -1,23 +1,25 @@
 """Wiring of rendering: a project's settings and release files in, a subject and its ports out."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 from mainspring import __version__
 from mainspring.app.workspace import LOCAL, Workspace
 from mainspring.deliver.documents import to_document
-from mainspring.deliver.render.subject import Place, Subject
+from mainspring.deliver.render.subject import Place, Subject, Vault
+from mainspring.deliver.render.vault import PREFIX
 from mainspring.flows.render import RenderPorts
 from mainspring.kernel.errors import MainspringError
 from mainspring.project.new import TEMPLATES
-from mainspring.project.settings import Environment
+from mainspring.project.settings import Environment, Settings
 
 
 def subject_of(workspace: Workspace) -> Subject:
     """Return the project as renderers see it."""
     settings = workspace.settings
     return Subject(
-        name=re.sub("[^a-z0-9]+", "-", settings.name).strip("-")[:40],
+        name=re.sub("[^a-z0-9]+", "-", settings.name).strip("-")[:40].rstrip("-"),
         model=settings.name,
         description=settings.description,
         owner=settings.owner,
@@ -38,6 +40,8 @@ def subject_of(workspace: Workspace) -> Subject:
         login=settings.delivery.login,
         base=settings.delivery.base,
         shipped=shipped(),
+        vault=_vault(settings),
+        tracking=settings.delivery.tracking,
         places=tuple(
             _place(workspace, environment)
             for environment in settings.environments.values()
@@ -70,8 +74,18 @@ def _place(workspace: Workspace, environment: Environment) -> Place:
         approvals=environment.approvals, scheduler=environment.scheduler, schedule=environment.schedule,
         image=environment.image, steps_image=environment.steps_image, stores=dict(environment.stores),
         release=_release(workspace, environment.name), trust=_trust(workspace, environment.name),
-        serving=_serving(workspace, environment.name),
+        serving=_serving(workspace, environment.name), network=environment.network, serverless=environment.serverless,
     )  # fmt: skip
+
+
+def _vault(settings: Settings) -> Vault | None:
+    """Return where secrets come from: as the file says, or else External Secrets if anything names Vault."""
+    vault = settings.delivery.vault
+    if vault is None or vault.means:
+        return vault
+    stores = [address for environment in settings.environments.values() for address in environment.stores.values()]
+    named = any(reference.startswith(PREFIX) for reference in (*stores, *settings.alerts.to))
+    return replace(vault, means="external-secrets") if named else None
 
 
 def _release(workspace: Workspace, environment: str) -> dict[str, object] | None:

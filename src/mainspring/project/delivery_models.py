@@ -25,9 +25,7 @@ def _served_by(value: object) -> object:
     return value
 
 
-Platform = Annotated[
-    Literal["local", "deployment", "kserve", "rollouts", "seldon"], BeforeValidator(_served_by)
-]
+Platform = Annotated[Literal["local", "deployment", "kserve", "rollouts", "seldon"], BeforeValidator(_served_by)]
 Network = Annotated[str, Field(max_length=50), AfterValidator(_network)]
 Url = Annotated[str, Field(max_length=300, pattern=r"^https?://[a-z0-9.-]+(:[0-9]{1,5})?(/[A-Za-z0-9_.~/-]*)?$")]
 Word = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9_.:/-]+$")]

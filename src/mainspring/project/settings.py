@@ -40,7 +40,7 @@ class Delivery:
     """Repository, images and pipelines. "" where the file leaves one out. ci: `github`, `gitlab` or "".
 
     base: the images' base by digest. login: how a pipeline logs in to the registry, `token` or `dockerhub`.
-    vault: where secrets come from; its `means` is "" where the file leaves it out. tracking: MLflow of one's own, or None.
+    vault: where secrets come from; its `means` may be "". tracking: MLflow of one's own, or None.
     """
 
     repository: str = ""
@@ -71,7 +71,7 @@ class Environment:
     image: str
     steps_image: str = ""
     stores: Mapping[str, str] = field(default_factory=dict)
-    network: Network = Network()
+    network: Network = field(default_factory=Network)
     serverless: bool = False
 
 

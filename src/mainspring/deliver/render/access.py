@@ -41,7 +41,7 @@ def rights(subject: Subject, place: Place) -> dict[str, list[Rule]]:
             {"apiGroups": ["argoproj.io"], "resources": ["workflows"], "verbs": ["create"]},
         ]  # fmt: skip
         found["watch"] = [_RESULTS] if place.scheduler == "cronworkflow" else []
-    if subject.vault:
+    if subject.vault and subject.vault.means != "agent":
         found["secrets"] = []
     return found
 

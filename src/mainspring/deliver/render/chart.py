@@ -49,6 +49,7 @@ def values(subject: Subject, place: Place) -> dict[str, Any]:
         "stores": {"models": models, "secretKeys": [*_secret_keys(models), *_named(place.serving)]},
         "trust": dict(place.trust),
         "serving": dict(place.serving),
+        "networkPolicy": {"enabled": False},  # security/network-policies.yaml holds every flow
     }  # fmt: skip
 
 

@@ -20,7 +20,7 @@ PUSHGATEWAY = "http://prometheus-pushgateway.monitoring.svc:9091"  # what the pl
 
 def namespace_of(subject: Subject, place: Place) -> str:
     """Return the namespace of one environment: `<project>-<environment>`."""
-    return f"{subject.name}-{place.name}"[:63].rstrip("-")
+    return f"{subject.name}-{place.name.replace('_', '-')}"[:63].rstrip("-")
 
 
 def labels(subject: Subject, component: str) -> dict[str, str]:

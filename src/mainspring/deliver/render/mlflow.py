@@ -17,6 +17,7 @@ from mainspring.deliver.render.networks import PROXY_PORT, tracked_here
 from mainspring.deliver.render.subject import Place, Subject, Tracking
 
 NAME, PORT, ADMIN_PORT, TLS = "mlflow", 5000, 9901, 443
+_TMP = "/tmp"  # noqa: S108 - a volume of the pod's own
 SEARCHES = tuple(
     f"/{api}/2.0/mlflow/{what}"
     for api in ("api", "ajax-api")
@@ -43,7 +44,7 @@ def envoy(tracking: Tracking, *, listen: int = PROXY_PORT, upstream: int = PORT)
         "admin": {"address": _socket("127.0.0.1", ADMIN_PORT)},
         "static_resources": {
             "listeners": [{
-                "name": "proxy", "address": _socket("0.0.0.0", listen),
+                "name": "proxy", "address": _socket("0.0.0.0", listen),  # noqa: S104 - in a pod, behind a NetworkPolicy
                 "per_connection_buffer_limit_bytes": 1 << 20,
                 "filter_chains": [{"filters": [_manager(tracking)]}],
             }],
@@ -54,7 +55,7 @@ def envoy(tracking: Tracking, *, listen: int = PROXY_PORT, upstream: int = PORT)
 
 def _manager(tracking: Tracking) -> dict[str, Any]:
     routes = [{"match": {"prefix": "/"}, "route": {
-        "cluster": NAME, "timeout": "300s", "host_rewrite_literal": f"127.0.0.1:{PORT}",  # MLflow refuses names it does not know
+        "cluster": NAME, "timeout": "300s", "host_rewrite_literal": f"127.0.0.1:{PORT}",  # MLflow refuses other names
     }}]  # fmt: skip
     return {
         "name": "http",
@@ -147,9 +148,10 @@ def _place(subject: Subject, place: Place, tracking: Tracking) -> list[dict[str,
     labels = selector(subject, NAME)
     port = endpoint("tracking", place.stores["tracking"]).port
     service = {"name": "http", "port": port, "targetPort": "proxy", "protocol": "TCP"}
+    config = json.dumps(envoy(tracking), indent=2) + "\n"
     return [
         kind("v1", "ServiceAccount", head | {"name": account(subject, NAME)}, automountServiceAccountToken=False),
-        kind("v1", "ConfigMap", head | {"name": f"{NAME}-proxy"}, data={"envoy.json": json.dumps(envoy(tracking), indent=2) + "\n"}),
+        kind("v1", "ConfigMap", head | {"name": f"{NAME}-proxy"}, data={"envoy.json": config}),
         kind("v1", "PersistentVolumeClaim", head, spec={
             "accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "10Gi"}},
         }),
@@ -183,12 +185,12 @@ def _server(tracking: Tracking) -> dict[str, Any]:
             "server", "--host=127.0.0.1", f"--port={PORT}", "--workers=1",
             "--backend-store-uri=sqlite:////mlflow/mlflow.db", "--artifacts-destination=/mlflow/artifacts",
         ],
-        "env": [{"name": "HOME", "value": "/tmp"}, {"name": "MLFLOW_DISABLE_TELEMETRY", "value": "true"}],
+        "env": [{"name": "HOME", "value": _TMP}, {"name": "MLFLOW_DISABLE_TELEMETRY", "value": "true"}],
         "startupProbe": {**probe, "periodSeconds": 5, "failureThreshold": 36},
         "readinessProbe": probe, "livenessProbe": {**probe, "failureThreshold": 4},
         "resources": {"requests": {"cpu": "100m", "memory": "512Mi"}, "limits": {"cpu": "1", "memory": "1Gi"}},
         "securityContext": container_security(),
-        "volumeMounts": [{"name": "data", "mountPath": "/mlflow"}, {"name": "tmp", "mountPath": "/tmp"}],
+        "volumeMounts": [{"name": "data", "mountPath": "/mlflow"}, {"name": "tmp", "mountPath": _TMP}],
     }  # fmt: skip
 
 

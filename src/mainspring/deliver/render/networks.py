@@ -12,11 +12,11 @@ from typing import Any
 from mainspring.deliver.render.content import Files, Objects
 from mainspring.deliver.render.endpoints import Endpoint, endpoint
 from mainspring.deliver.render.images import METRICS_PORT, PORT
-from mainspring.deliver.render.kubernetes import kind, metadata, namespace_of, selector
+from mainspring.deliver.render.kubernetes import kind, metadata, selector
 from mainspring.deliver.render.subject import Place, Subject
 
 PATH = "security/network-policies.yaml"
-GRPC_PORT, PROXY_PORT, DNS_PORT, HTTPS, SSH, API_PORT = 8081, 8080, 53, 443, 22, 6443
+GRPC_PORT, PROXY_PORT, DNS_PORT, HTTPS, SSH, API_PORT, PUSH_PORT = 8081, 8080, 53, 443, 22, 6443, 9091
 PRIVATE = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")
 _NOT_PUBLIC = [*PRIVATE, "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16"]
 _WHY = "mainspring.dev/why"
@@ -46,7 +46,7 @@ def _place(subject: Subject, place: Place) -> Iterator[Rule]:
     })  # fmt: skip
     for job in ("steps", "watch") if place.scheduler else ():
         yield _policy(subject, place, job, selector(subject, job), {
-            "ingress": [], "egress": [*_stores(place, job), *_vault(subject), *_work(subject, place, job)],
+            "ingress": [], "egress": [*_stores(place, job), *_work(subject, place, job)],
         })  # fmt: skip
     if subject.tracking and tracked_here(place):
         keys = endpoint("tracking", subject.tracking.keys)
@@ -95,9 +95,13 @@ def _work(subject: Subject, place: Place, job: str) -> Iterator[Rule]:
             _flow("to", _blocks(place.network.api or PRIVATE), HTTPS, API_PORT), place.network.api,
             "the API server's address is not known: list it in network.api",
         )  # fmt: skip
+    if job == "watch":
+        yield _flow("to", [_namespace("monitoring", "prometheus-pushgateway")], PUSH_PORT)
     if subject.repository or (job == "watch" and subject.webhooks):
         ports = (HTTPS, SSH) if "git@" in subject.repository else (HTTPS,)
-        yield _told(_flow("to", _outside(place), *ports), place.network.outside, _ANYWHERE.format(what="git and webhooks"))
+        yield _told(
+            _flow("to", _outside(place), *ports), place.network.outside, _ANYWHERE.format(what="git and webhooks")
+        )
 
 
 _ANYWHERE = "{what} have no fixed address: any public one, on these ports only; list theirs in network.outside"

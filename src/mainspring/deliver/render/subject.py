@@ -72,7 +72,7 @@ class Place:
     release: Mapping[str, object] | None = None
     trust: Mapping[str, str] = field(default_factory=dict)
     serving: Mapping[str, object] = field(default_factory=dict)
-    network: Network = Network()
+    network: Network = field(default_factory=Network)
     serverless: bool = False
 
 

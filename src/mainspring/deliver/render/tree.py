@@ -2,13 +2,29 @@
 
 from collections.abc import Callable
 
-from mainspring.deliver.render import argocd, chart, checks, github, images, namespaces, platform
+from mainspring.deliver.render import (
+    access,
+    argocd,
+    chart,
+    checks,
+    github,
+    images,
+    mlflow,
+    namespaces,
+    networks,
+    platform,
+    vault,
+)
 from mainspring.deliver.render.content import Content, Files
 from mainspring.deliver.render.subject import Subject
 from mainspring.kernel.errors import InvalidValue
 
 RENDERERS: tuple[Callable[[Subject], Files], ...] = (
     namespaces.files,
+    access.files,
+    networks.files,
+    vault.files,
+    mlflow.files,
     argocd.files,
     platform.files,
     chart.files,

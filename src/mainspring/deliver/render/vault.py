@@ -1,9 +1,10 @@
 """`security/vault*`: from Vault to the four Secrets that the project's pods read. No value is ever rendered.
 
 `external-secrets` (Apache-2.0, the default), `vault-operator` (HashiCorp's, BUSL since 0.2: the form of 0.1 is written)
-or `agent` (a sidecar; see `annotations`). A namespace's account logs in with its own token, for the audience `vault`,
-under a role that may read this environment's paths and nothing else: `<mount>/<project>/<env>/{tokens,scrape,stores,
-alerts}` and what the project file names by `secret://vault/`. Vault: "Kubernetes auth", "JWT/OIDC auth", "KV v2".
+or `agent` (a sidecar writes the server's tokens; stores are then reached by workload identity). A
+namespace's account logs in with its own token, for the audience `vault`, under a role that may read this environment's
+paths and nothing else: `<mount>/<project>/<env>/{tokens,scrape,stores,alerts}` and what the project file names by
+`secret://vault/`. Vault: "Kubernetes auth", "JWT/OIDC auth", "KV v2".
 """
 
 import json
@@ -19,7 +20,6 @@ from mainspring.deliver.render.subject import Place, Subject, Vault
 PREFIX, LEDGER = "secret://vault/", "LEDGER_URL"
 AUDIENCE, _MINUTES = "vault", 10
 _BUCKETS = ("s3://", "s3a://", "gs://", "az://", "abfs://", "abfss://")
-_JOBS = ("", "steps", "watch")
 Wanted = dict[str, dict[str, tuple[str, str]]]
 """Secret's last name -> key -> (path below the mount's own, field); the key "" takes every field of its path."""
 
@@ -67,7 +67,8 @@ def annotations(subject: Subject, place: Place) -> dict[str, str]:
         return {}
     head = "vault.hashicorp.com"
     found = {
-        f"{head}/agent-inject": "true", f"{head}/role": _role(subject, place), f"{head}/auth-path": f"auth/{vault.auth}",
+        f"{head}/agent-inject": "true", f"{head}/role": _role(subject, place),
+        f"{head}/auth-path": f"auth/{vault.auth}",
         f"{head}/agent-service-account-token-volume-name": "vault-token", f"{head}/agent-run-as-same-user": "true",
     }  # fmt: skip
     secrets = wanted(subject, place, vault)
@@ -117,7 +118,7 @@ def _external(subject: Subject, place: Place, vault: Vault) -> Iterator[dict[str
                    }}})  # fmt: skip
     for name, keys in wanted(subject, place, vault).items():
         head = metadata(subject, place, f"{subject.name}-{name}", "secrets")
-        spec = {
+        spec: dict[str, Any] = {
             "refreshInterval": "1h", "secretStoreRef": {"kind": "SecretStore", "name": _store(subject, vault.mount)},
             "target": {"name": head["name"], "creationPolicy": "Owner", "deletionPolicy": "Retain"},
         }  # fmt: skip
@@ -171,17 +172,16 @@ def _setup(subject: Subject, vault: Vault) -> str:
     ]  # fmt: skip
     for place in subject.places:
         role, space = _role(subject, place), namespace_of(subject, place)
-        jobs = _JOBS if vault.means == "agent" else ("secrets",)
-        names = [account(subject, job) for job in jobs if job not in ("steps", "watch") or place.scheduler]
-        body = json.dumps(_bound(vault, space, names) | {"token_policies": [role], "token_ttl": f"{_MINUTES}m"})
+        name = account(subject, "" if vault.means == "agent" else "secrets")
+        body = json.dumps(_bound(vault, space, name) | {"token_policies": [role], "token_ttl": f"{_MINUTES}m"})
         lines.append(f"vault policy write {role} security/vault/{place.name}.hcl")
         lines.append(f"vault write auth/{vault.auth}/role/{role} - <<'END'\n{body}\nEND")
     return "\n".join(lines) + "\n"
 
 
-def _bound(vault: Vault, space: str, names: list[str]) -> dict[str, Any]:
-    """Return by what Vault knows the accounts of one namespace."""
+def _bound(vault: Vault, space: str, name: str) -> dict[str, Any]:
+    """Return by what Vault knows an account of a namespace."""
     if vault.auth == "jwt":
-        subjects = [f"system:serviceaccount:{space}:{name}" for name in names]
-        return {"role_type": "jwt", "user_claim": "sub", "bound_audiences": [AUDIENCE], "bound_claims": {"sub": subjects}}
-    return {"bound_service_account_names": names, "bound_service_account_namespaces": [space], "audience": AUDIENCE}
+        bound = {"bound_subject": f"system:serviceaccount:{space}:{name}", "bound_audiences": [AUDIENCE]}
+        return {"role_type": "jwt", "user_claim": "sub", **bound}
+    return {"bound_service_account_names": [name], "bound_service_account_namespaces": [space], "audience": AUDIENCE}
