@@ -1,9 +1,12 @@
 """Where a store is, as far as its address tells: in this namespace, in another, at an address, outside, or hidden."""
 
 import ipaddress
+import re
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
+_URL = re.compile(
+    r"(?P<scheme>[a-z0-9]+)://([^/@]*@)?(?P<host>\[[0-9a-f:.]+\]|[A-Za-z0-9.-]*)(:(?P<port>\d{1,5}))?(?=[/?#]|$)"
+)
 _PORTS = {
     "s3": 443, "s3a": 443, "gs": 443, "az": 443, "abfs": 443, "abfss": 443, "https": 443, "http": 80, "redis": 6379,
     "rediss": 6379, "postgresql": 5432, "postgres": 5432,
@@ -35,15 +38,14 @@ def endpoint(kind: str, address: str) -> Endpoint:
     """
     if address.startswith("secret://"):
         return Endpoint(port=_KINDS[kind], hidden=True)
-    try:
-        parts = urlsplit(address)
-        host, port = parts.hostname or "", parts.port
-    except ValueError:
+    found = _URL.match(address)
+    if not found:
         return Endpoint()
-    if parts.scheme in _BUCKETS:
-        return Endpoint(port=_PORTS[parts.scheme])
-    number = port or _PORTS.get(parts.scheme, 0)
-    if not host or not number:
+    scheme, host = found["scheme"], found["host"].strip("[]")
+    if scheme in _BUCKETS:
+        return Endpoint(port=_PORTS[scheme])
+    number = int(found["port"] or _PORTS.get(scheme, 0))
+    if not host or not 0 < number < 1 << 16:
         return Endpoint()
     try:
         block = str(ipaddress.ip_network(host))

@@ -7,7 +7,6 @@ own port is bound to 127.0.0.1 inside the pod, so the proxy cannot be gone aroun
 
 import json
 from typing import Any
-from urllib.parse import urlsplit
 
 from mainspring.deliver.render.access import account
 from mainspring.deliver.render.content import Content, Files, Objects
@@ -16,7 +15,7 @@ from mainspring.deliver.render.kubernetes import container_security, kind, metad
 from mainspring.deliver.render.networks import PROXY_PORT, tracked_here
 from mainspring.deliver.render.subject import Place, Subject, Tracking
 
-NAME, PORT, ADMIN_PORT, TLS = "mlflow", 5000, 9901, 443
+NAME, PORT, ADMIN_PORT = "mlflow", 5000, 9901
 _TMP = "/tmp"  # noqa: S108 - a volume of the pod's own
 SEARCHES = tuple(
     f"/{api}/2.0/mlflow/{what}"
@@ -125,18 +124,17 @@ def _cluster(name: str, host: str, port: int, **more: Any) -> dict[str, Any]:  #
 
 
 def _issuer(tracking: Tracking) -> dict[str, Any]:
-    parts = urlsplit(tracking.keys)
-    host = parts.hostname or ""
-    if parts.scheme != "https":
-        return _cluster("issuer", host, parts.port or 80)
+    keys = endpoint("tracking", tracking.keys)
+    if not tracking.keys.startswith("https://"):
+        return _cluster("issuer", keys.host, keys.port)
     context = {
-        "@type": f"{_TYPE}extensions.transport_sockets.tls.v3.UpstreamTlsContext", "sni": host,
+        "@type": f"{_TYPE}extensions.transport_sockets.tls.v3.UpstreamTlsContext", "sni": keys.host,
         "common_tls_context": {"validation_context": {
             "trusted_ca": {"filename": "/etc/ssl/certs/ca-certificates.crt"},
-            "match_typed_subject_alt_names": [{"san_type": "DNS", "matcher": {"exact": host}}],
+            "match_typed_subject_alt_names": [{"san_type": "DNS", "matcher": {"exact": keys.host}}],
         }},
     }  # fmt: skip
-    return _cluster("issuer", host, parts.port or TLS, transport_socket={"name": "tls", "typed_config": context})
+    return _cluster("issuer", keys.host, keys.port, transport_socket={"name": "tls", "typed_config": context})
 
 
 def _socket(host: str, port: int) -> dict[str, Any]:
