@@ -33,6 +33,7 @@ def subject_of(workspace: Workspace) -> Subject:
         page=settings.alerts.page,
         tell=settings.alerts.tell,
         webhooks=settings.alerts.to,
+        retrains_on=settings.retraining.when,
         repository=settings.delivery.repository,
         branch=settings.delivery.branch,
         registry=settings.delivery.registry,

@@ -6,7 +6,7 @@ A metric library's locks and labels cost microseconds a request; these cost nano
 from bisect import bisect_left
 from collections import Counter
 
-LATENCY_BOUNDS_US = (100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 1_000_000)
+from mainspring.kernel.indicators import LATENCY_BOUNDS_US
 
 
 class Counters:

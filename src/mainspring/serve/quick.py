@@ -16,8 +16,9 @@ import numpy as np
 
 from mainspring.kernel.ids import RequestIds
 from mainspring.kernel.times import Clock
+from mainspring.kernel.indicators import LATENCY_BOUNDS_US
 from mainspring.serve.blocks import Block
-from mainspring.serve.counters import LATENCY_BOUNDS_US, Counters
+from mainspring.serve.counters import Counters
 from mainspring.serve.log_rows import Row, RowShape
 from mainspring.serve.ports import LogSink
 from mainspring.serve.protocols.v2_parameters import MAX_NAME

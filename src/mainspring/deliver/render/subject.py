@@ -87,6 +87,7 @@ class Subject:
     `delivery` says, "" where it leaves one out. shipped: texts that travel with the package, path -> text
     (`images/serve.lock`, `chart/templates/...`). places: the environments that run in a cluster, in the file's order.
     vault: where secrets come from; None where they are made by hand. tracking: MLflow's, or None.
+    retrains_on: signals that call for a training, `output_drift` and `quality`.
     """
 
     name: str
@@ -113,3 +114,4 @@ class Subject:
     places: tuple[Place, ...]
     vault: Vault | None = None
     tracking: Tracking | None = None
+    retrains_on: tuple[str, ...] = ()

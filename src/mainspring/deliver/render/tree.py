@@ -10,6 +10,7 @@ from mainspring.deliver.render import (
     github,
     images,
     mlflow,
+    monitoring,
     namespaces,
     networks,
     platform,
@@ -31,6 +32,7 @@ RENDERERS: tuple[Callable[[Subject], Files], ...] = (
     images.files,
     checks.files,
     github.files,
+    monitoring.files,
 )
 
 

@@ -20,7 +20,7 @@ from mainspring.entry.inference.desk import Desk
 from mainspring.entry.inference.probes import Probes
 from mainspring.entry.inference.routed import Call, RoutedApp
 from mainspring.entry.inference.routes import METRICS, RouteTable
-from mainspring.serve.counters import LATENCY_BOUNDS_US
+from mainspring.kernel.indicators import FAULTS, LATENCY_BOUNDS_US
 from mainspring.serve.fleet import Member
 
 _US = 1_000_000
@@ -75,7 +75,12 @@ class _Collector(Collector):
 
     def _server(self) -> Iterator[Metric]:
         desk = self._desk
-        yield _labelled("mainspring_refused", "Requests without an answer, by error code", "code", desk.refused)
+        yield _labelled(
+            "mainspring_refused",
+            "Requests without an answer, by error code",
+            "code",
+            dict.fromkeys(FAULTS, 0) | desk.refused,
+        )
         yield _labelled("mainspring_auth_failures", "Keys that were refused, by code", "code", desk.gate.failures)
         yield GaugeMetricFamily(
             "mainspring_ready", "1 when every model answers and requests are wanted", self._probes.ready

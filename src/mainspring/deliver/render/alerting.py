@@ -1,0 +1,80 @@
+"""`monitoring/prometheus/alerting-<environment>.yaml`: where alerts go, as an AlertmanagerConfig of the namespace.
+
+People are told by the project's webhooks, whose addresses stay in the Secret `<project>-alerts`. What the retraining
+policy watches also goes to Argo Workflows' event endpoint, where the binding `<project>-drift` starts the retraining;
+it is let in by a token of the account `<project>-submit`, in the Secret of that name. Nothing else leaves the cluster.
+Prometheus operator, "Alerting routes"; Argo Workflows, "Events". There is no schema here to check this kind against: a
+test turns it into Alertmanager's own configuration and runs that.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from mainspring.deliver.render.alerts import CRITICAL, WARNING
+from mainspring.deliver.render.content import Files, one
+from mainspring.deliver.render.kubernetes import MONITORED, kind, metadata, namespace_of
+from mainspring.deliver.render.subject import Place, Subject
+from mainspring.deliver.render.vault import webhook_key
+
+EVENTS = "http://argo-workflows-server.argo.svc:2746/api/v1/events"
+CALLS_FOR: Mapping[str, str] = {"output_drift": "MainspringOutputDrift", "quality": "MainspringQualityWorse"}
+_PEOPLE, _RETRAIN, _NOBODY = "people", "retrain", "nobody"
+
+
+def files(subject: Subject) -> Files:
+    """Return the routes of every environment that has somebody to tell or something to start."""
+    return {
+        f"monitoring/prometheus/alerting-{place.name}.yaml": one(_config(subject, place))
+        for place in subject.places
+        if subject.webhooks or _starts(subject, place)
+    }
+
+
+def _config(subject: Subject, place: Place) -> dict[str, Any]:
+    head = metadata(subject, place, subject.name, "monitoring")
+    head["labels"] |= MONITORED
+    receivers: list[dict[str, Any]] = [{"name": _NOBODY}]
+    routes: list[dict[str, Any]] = []
+    starts = _starts(subject, place)
+    if starts:
+        receivers.append({"name": _RETRAIN, "webhookConfigs": [_event(subject, place)]})
+        routes.append({"receiver": _RETRAIN, "continue": True, "groupWait": "10s", "repeatInterval": "7d",
+                       "matchers": [_matcher("alertname", "|".join(starts))]})  # fmt: skip
+    if subject.webhooks:
+        secret = f"{subject.name}-alerts"
+        hooks = [
+            {"urlSecret": {"name": secret, "key": webhook_key(reference)}, "sendResolved": True}
+            for reference in subject.webhooks
+        ]
+        receivers.append({"name": _PEOPLE, "webhookConfigs": hooks})
+        for severity, again in ((CRITICAL, "4h"), (WARNING, "1d")):
+            routes.append({"receiver": _PEOPLE, "repeatInterval": again, "matchers": [_matcher("severity", severity)]})
+    return kind("monitoring.coreos.com/v1alpha1", "AlertmanagerConfig", head, spec={
+        "route": {
+            "receiver": _NOBODY, "groupBy": ["alertname", "environment"], "groupWait": "30s", "groupInterval": "5m",
+            "repeatInterval": "4h", "routes": routes,
+        },
+        "receivers": receivers,
+        "inhibitRules": [{  # that the same budget burns slowly too is no news
+            "sourceMatch": [_matcher("severity", CRITICAL)], "targetMatch": [_matcher("severity", WARNING)],
+            "equal": ["alertname", "environment"],
+        }],
+    })  # fmt: skip
+
+
+def _event(subject: Subject, place: Place) -> dict[str, Any]:
+    """Return the call that starts a retraining; resolved alerts start nothing."""
+    return {
+        "url": f"{EVENTS}/{namespace_of(subject, place)}/{subject.name}-drift", "sendResolved": False,
+        "httpConfig": {"authorization": {
+            "type": "Bearer", "credentials": {"name": f"{subject.name}-submit", "key": "token"},
+        }},
+    }  # fmt: skip
+
+
+def _starts(subject: Subject, place: Place) -> list[str]:
+    return [CALLS_FOR[signal] for signal in subject.retrains_on] if place.scheduler else []
+
+
+def _matcher(name: str, value: str) -> dict[str, str]:
+    return {"name": name, "value": value, "matchType": "=~" if "|" in value else "="}
