@@ -15,8 +15,8 @@ import msgspec
 import numpy as np
 
 from mainspring.kernel.ids import RequestIds
-from mainspring.kernel.times import Clock
 from mainspring.kernel.indicators import LATENCY_BOUNDS_US
+from mainspring.kernel.times import Clock
 from mainspring.serve.blocks import Block
 from mainspring.serve.counters import Counters
 from mainspring.serve.log_rows import Row, RowShape
