@@ -11,6 +11,8 @@ import pytest
 
 from mainspring.adapters.files.store import Store as FileStore
 from mainspring.adapters.memory.store import Store as MemoryStore
+from mainspring.adapters.objects.bucket import Bucket
+from mainspring.adapters.objects.store import Store as ObjectStore
 from mainspring.kernel.digests import digest_bytes
 from mainspring.kernel.errors import Damaged, InvalidValue, NotFound
 from mainspring.kernel.stores import Store, referenced
@@ -18,6 +20,7 @@ from mainspring.kernel.stores import Store, referenced
 STORES: dict[str, Callable[[Path], Store]] = {
     "memory": lambda _: MemoryStore(),
     "files": lambda folder: FileStore(folder / "store"),
+    "objects": lambda folder: ObjectStore(Bucket((folder / "objects").as_uri()), FileStore(folder / "store")),
 }
 
 
@@ -62,6 +65,40 @@ def test_writers_of_one_blob_do_not_disturb_each_other(store: Store) -> None:
     with ThreadPoolExecutor(16) as pool:
         digests = set(pool.map(lambda _: store.put(b"same" * 1000), range(64)))
     assert [store.get(digest) for digest in digests] == [b"same" * 1000]
+
+
+# --- in an object store: what one machine puts, another reads --------------------------------------------------------
+
+
+def test_another_machine_reads_what_was_put(tmp_path: Path) -> None:
+    bucket = Bucket((tmp_path / "objects").as_uri())
+    one, other = (ObjectStore(bucket, FileStore(tmp_path / name)) for name in ("one", "other"))
+    source = tmp_path / "source"
+    source.write_bytes(b"content" * 100_000)
+    digests = one.put(b"small"), one.put_file(source)
+    assert [other.has(digest) for digest in digests] == [True, True]
+    assert other.get(digests[0]) == b"small"
+    assert other.path(digests[1]).read_bytes() == source.read_bytes()
+
+
+def test_only_what_everybody_can_read_counts_as_stored(tmp_path: Path) -> None:
+    local = FileStore(tmp_path / "here")
+    digest = local.put(b"only here")
+    assert not ObjectStore(Bucket((tmp_path / "objects").as_uri()), local).has(digest)
+
+
+def test_changed_bytes_in_an_object_store_are_damage(tmp_path: Path) -> None:
+    bucket = Bucket((tmp_path / "objects").as_uri())
+    digest = ObjectStore(bucket, FileStore(tmp_path / "one")).put(b"right")
+    (place,) = bucket.names("blobs")
+    bucket.put(place, b"wrong")
+    other = ObjectStore(bucket, FileStore(tmp_path / "other"))
+    for ask in (other.get, other.path):
+        with pytest.raises(Damaged):
+            ask(digest)
+
+
+# --- on disk ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("at", range(0, 1000, 97))

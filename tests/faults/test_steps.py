@@ -83,6 +83,14 @@ def test_a_step_that_hangs_is_ended_and_the_next_one_has_a_new_process(tmp_path:
         assert worker.run("a", "r").run != first.run
 
 
+def test_each_step_has_a_deadline_of_its_own(tmp_path: Path) -> None:
+    argv = [sys.executable, "-c", ECHO]
+    with KeptWorker(argv, folder=tmp_path, log=tmp_path / "log", seconds={"hangs": 0.2, "other": 60}) as worker:
+        with pytest.raises(StepTimeout, match=r"hangs took longer than 0\.2 s"):
+            worker.run("hangs", "r")
+        assert worker.run("other", "r").step == "other"
+
+
 def test_a_process_that_dies_is_told_and_replaced(tmp_path: Path) -> None:
     with _echo(tmp_path) as worker:
         with pytest.raises(StepFailed, match="status 9"):
@@ -106,6 +114,12 @@ def test_a_step_process_sees_no_secret(tmp_path: Path, monkeypatch: pytest.Monke
     chosen = {"OMP_WAIT_POLICY": "ACTIVE", "OMP_NUM_THREADS": "4", "MALLOC_ARENA_MAX": "2"}
     assert scrubbed({**chosen, "TOKEN": "x"}) == chosen
     assert seen["OMP_NUM_THREADS"] == "1"
+
+
+def test_a_step_process_sees_the_settings_of_an_object_store_where_its_files_are_there() -> None:
+    variables = {"AWS_REGION": "r", "LEDGER_URL": "secret", "PATH": "/bin"}
+    assert "AWS_REGION" not in scrubbed(variables)
+    assert set(scrubbed(variables, ("AWS_",))) - set(scrubbed({})) == {"AWS_REGION", "PATH"}
 
 
 def test_a_worker_that_was_never_asked_is_ended_at_once(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from mainspring.adapters.memory.ledger import Ledger as MemoryLedger
 from mainspring.adapters.sql.versions import Versions
 from mainspring.app.paths import Paths
 from mainspring.app.steps import step_ports
+from mainspring.app.stores import Stores
 from mainspring.data import views
 from mainspring.data.views import Ask, Definitions, RowView, Source, Target, WindowView
 from mainspring.develop.ports import RunMirror, StepRunner
@@ -120,7 +121,7 @@ class Small:
 
     def __init__(self, root: Path, *, runner: StepRunner | None = None, mirror: RunMirror | None = None) -> None:
         self.root, state = root, root / ".mainspring"
-        self.steps = step_ports(Paths.of(root))
+        self.steps = step_ports(Stores(paths=Paths.of(root)))
         self.ledger: Ledger = MemoryLedger()
         self.in_process = InProcess(self.steps)
         self.models = ModelStore(state / "models")

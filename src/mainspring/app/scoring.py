@@ -101,7 +101,10 @@ def score_batch(workspace: Workspace, batch: Batch, say: Callable[[str], None] =
 
 def _period(workspace: Workspace, batch: Batch, scoring: PlaneScoring) -> Columns:
     """Return the features of every ask of the period, point in time, as training sets are built."""
-    ports, definitions = step_ports(workspace.paths), views.from_json(scoring.contract.definitions)
+    ports, definitions = (
+        step_ports(workspace.stores, workspace.environment),
+        views.from_json(scoring.contract.definitions),
+    )
     with ports.scratch() as folder:
         place = folder / "features.parquet"
         ports.sets(str(find_snapshot(workspace.ledger).body["digest"])).write(definitions, place)

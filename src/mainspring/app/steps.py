@@ -6,10 +6,14 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import lru_cache
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from mainspring.app.mounted import NOTHING, Mounted
 from mainspring.app.paths import Paths
+from mainspring.app.stores import Stores
 from mainspring.data.ports import TrainingSets
 from mainspring.data.snapshots import from_json
 from mainspring.develop.steps import Outcome
@@ -22,61 +26,82 @@ from mainspring.kernel.stores import Store
 LOCAL = "local"
 
 
-def run_step(project: Path, state: Path | None, name: str, run_id: str) -> Outcome:
-    """Run one step of a run of the project (or, with `state`, of a replay of it) in this process."""
-    return perform(name, run_id, step_ports(Paths.of(project).at(state)))
+def run_step(
+    project: Path, state: Path | None, name: str, run_id: str, *, environment: str = LOCAL, mounted: Mounted = NOTHING
+) -> Outcome:  # fmt: skip
+    """Run one step of a run of the project (or, with `state`, of a replay of it) in this process.
+
+    environment: whose stores hold the run and its files, and whose trusted keys count, unless others are mounted.
+    """
+    stores = replace(_stores(project, state, environment), mounted=mounted)
+    return perform(name, run_id, step_ports(stores, environment))
 
 
-def serve_steps(project: Path, state: Path | None) -> None:
+def serve_steps(project: Path, state: Path | None, environment: str = LOCAL) -> None:
     """Take steps as JSON lines on stdin and answer on stdout until the input ends; a line may name a replay's state."""
     from mainspring.adapters.process.loop import private_stdout, serve
 
-    own = Paths.of(project).at(state)
-    shared = _Shared(own)
+    own = _stores(project, state, environment)
+    shared = _Shared(own, environment)
 
     def run(name: str, run_id: str, within: str) -> Outcome:
-        return perform(name, run_id, shared.ports(own.at(Path(within)) if within else own))
+        there = replace(own, paths=own.paths.at(Path(within))) if within else own
+        return perform(name, run_id, shared.ports(there))
 
     with private_stdout() as answers:
         serve(run, sys.stdin, answers)
 
 
-def step_ports(paths: Paths) -> StepPorts:
-    """Return the ports of a process that runs steps of the workspace at `paths`."""
-    return _Shared(paths).ports(paths)
+def step_ports(stores: Stores, environment: str = LOCAL) -> StepPorts:
+    """Return the ports of a process that runs steps on `stores`. environment: whose trusted keys count."""
+    return _Shared(stores, environment).ports(stores)
+
+
+def _stores(project: Path, state: Path | None, environment: str) -> Stores:
+    """Return an environment's stores; the project file is read only where it may name others than this machine's."""
+    if environment == LOCAL:
+        return Stores(paths=Paths.of(project).at(state))
+    from mainspring.app.workspace import open_workspace
+
+    return open_workspace(project, environment=environment).stores
 
 
 class _Shared:
     """What all workspaces of one project share in a step process: store, cache, tables read, trainer."""
 
-    def __init__(self, paths: Paths) -> None:
-        from mainspring.adapters.files.store import Store as FileStore
+    def __init__(self, stores: Stores, environment: str = LOCAL) -> None:
         from mainspring.adapters.frames.parquet import ParquetFrames
-        from mainspring.adapters.runs.files import FileStepCache
         from mainspring.adapters.sklearn.trainer import SklearnTrainer
 
-        self._store = FileStore(paths.shared / "store")
-        self._cache = FileStepCache(paths.shared / "cache")
-        self._frames, self._trainer = ParquetFrames(), SklearnTrainer(paths.project)
+        self._store, self._cache, self._environment = stores.content(), stores.step_cache(), environment
+        self._frames, self._trainer = ParquetFrames(), SklearnTrainer(stores.paths.project)
         self._sets = _sets(self._store)
 
-    def ports(self, paths: Paths) -> StepPorts:
+    def ports(self, stores: Stores) -> StepPorts:
         """Return the ports of one workspace."""
         from mainspring.adapters.onnx.scorer import Scorer
-        from mainspring.adapters.runs.files import FileRuns
 
         return StepPorts(
             store=self._store,
             cache=self._cache,
-            runs=FileRuns(paths.state / "runs"),
+            runs=stores.runs(),
             frames=self._frames,
             trainer=self._trainer,
             sets=self._sets,
             scorer=Scorer,
-            champion=_champion(paths),
-            scratch=lambda: scratch(paths.shared / "tmp"),
+            champion=_champion(stores, self._environment),
+            scratch=lambda: scratch(stores.paths.shared / "tmp"),
             timer=time.perf_counter,
+            installed=installed,
         )
+
+
+def installed(name: str) -> str:
+    """Return the version of a distribution that is installed here, or ""."""
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return ""
 
 
 @contextmanager
@@ -97,9 +122,6 @@ def _sets(store: Store) -> Callable[[str], TrainingSets]:
     return opened
 
 
-def _champion(paths: Paths) -> Callable[[str], Mapping[str, bytes]]:
-    from mainspring.adapters.files.keys import Keys as FileKeys
-    from mainspring.adapters.files.models import ModelStore as FileModels
-
-    models, keys = FileModels(paths.state / "models"), FileKeys(paths.state, paths.root)
-    return lambda digest: models.open(digest, keys.trusted(LOCAL))
+def _champion(stores: Stores, environment: str) -> Callable[[str], Mapping[str, bytes]]:
+    models = stores.signed()
+    return lambda digest: models.open(digest, stores.trusted(environment))

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from mainspring import __version__
 from mainspring.app.checking import check_against_snapshot
+from mainspring.app.stores import STORE_VARIABLES
 from mainspring.app.workspace import Workspace
 from mainspring.data import snapshots, views
 from mainspring.deliver.ports import GATE
+from mainspring.develop.locks import lock_document, pins
 from mainspring.develop.plan import Explanation
 from mainspring.develop.ports import Mirrored, Progress, StepRunner
 from mainspring.develop.runs import Run, TrainingPlan, read_run
@@ -21,10 +23,11 @@ from mainspring.flows.adopt import IMPORT, mirrored_import
 from mainspring.flows.snapshot import SnapshotPorts, SnapshotTaken, find_snapshot, take
 from mainspring.flows.steps.mirroring import mirrored
 from mainspring.flows.steps.register_model import EVIDENCE, RUN, RegisterPorts
-from mainspring.flows.train import TrainPorts, TrainResult, explain_training, prepare, train
+from mainspring.flows.train import TrainPorts, TrainResult, begin, conclude, explain_training, prepare, train
 from mainspring.kernel.digests import digest_file, digest_of
 from mainspring.kernel.errors import InvalidValue, NotFound
 from mainspring.kernel.times import from_us
+from mainspring.project.lower_steps import OTHERS
 
 if TYPE_CHECKING:
     from mainspring.adapters.mlflow.mirror import MlflowMirror
@@ -49,8 +52,12 @@ def step_worker(workspace: Workspace) -> "KeptWorker":
     from mainspring.adapters.process.worker import KeptWorker
 
     project = workspace.paths.project
-    argv = [sys.executable, "-m", "mainspring", "-C", str(project), "step", "--worker"]
-    return KeptWorker(argv, folder=project, log=workspace.paths.shared / "steps.log")
+    argv = [sys.executable, "-m", "mainspring", "-C", str(project), "step", "--worker", "--env", workspace.environment]
+    seconds = {step: float(needs.seconds) for step, needs in workspace.settings.steps.items()}
+    worker = KeptWorker(argv, folder=project, log=workspace.paths.shared / "steps.log", seconds=seconds)
+    if workspace.stores.tables or workspace.stores.models:
+        worker.keep = STORE_VARIABLES
+    return worker
 
 
 class Trainer:
@@ -101,6 +108,7 @@ class Trainer:
             code=code_digest(workspace.paths.project),
             champion=champion,
             personal=settings.security.personal,
+            locks=kept_locks(workspace),
             reason=reason,
             commit=commit,
             dirty=dirty,
@@ -113,6 +121,14 @@ class Trainer:
         gates = self._workspace.settings.gates
         return train(run, gates, self._ports(), actor=actor or self._workspace.actor, cause=cause)
 
+    def begin(self, run: Run, *, actor: str, cause: Sequence[int] = ()) -> None:
+        """Keep the record of a run whose steps will run elsewhere."""
+        begin(run, self._ports(), actor=actor, cause=cause)
+
+    def conclude(self, run: Run, *, actor: str) -> TrainResult:
+        """Judge and register what the steps of a run made elsewhere."""
+        return conclude(run, self._workspace.settings.gates, self._ports(), actor=actor)
+
     def prepare(self, run: Run) -> None:
         """Fit a candidate that may be asked for later; it is neither judged nor registered, its steps are kept."""
         prepare(run, self._ports())
@@ -122,13 +138,11 @@ class Trainer:
         return explain_training(run, self._ports())
 
     def _ports(self) -> TrainPorts:
-        from mainspring.adapters.runs.files import FileRuns, FileStepCache
-
         workspace = self._workspace
         register = RegisterPorts(store=workspace.store, models=workspace.models, keys=workspace.keys)
         return TrainPorts(
-            ledger=workspace.ledger, clock=workspace.clock, runs=FileRuns(workspace.paths.state / "runs"),
-            cache=FileStepCache(workspace.paths.shared / "cache"), steps=self._steps, register=register,
+            ledger=workspace.ledger, clock=workspace.clock, runs=workspace.stores.runs(),
+            cache=workspace.stores.step_cache(), steps=self._steps, register=register,
             versions=workspace.versions, mirror=self._mirror, progress=self._progress,
         )  # fmt: skip
 
@@ -150,6 +164,18 @@ def code_digest(project: Path) -> str:
     }
     python = f"{sys.version_info.major}.{sys.version_info.minor}"
     return digest_of({"files": files, "python": python, "mainspring": __version__})
+
+
+def kept_locks(workspace: Workspace) -> dict[str, str]:
+    """Keep the pins of each step's lock in the content store; return step -> digest for steps that have one."""
+    found = {}
+    for step, needs in workspace.settings.steps.items():
+        if needs.lock and step != OTHERS:
+            path = workspace.paths.project / needs.lock
+            if not path.is_file():
+                raise NotFound(f"{step}: there is no lock {needs.lock}", fix="write it, or correct training.steps")
+            found[step] = workspace.store.put(lock_document(pins(path.read_text(encoding="utf-8"))))
+    return found
 
 
 def verdict_on(workspace: Workspace, version: int) -> dict[str, Any]:
@@ -185,21 +211,23 @@ def mirror_of(workspace: Workspace) -> "MlflowMirror":
     return MlflowMirror(tracking_uri(workspace.paths.state), workspace.paths.state / "mlartifacts")
 
 
-def asked_run(trainer: Trainer, workspace: Workspace, *, at: int, settings: Sequence[str], reason: str) -> Run:
-    """Return the run that a user asks for: `at` 0 means the end of the data; settings are `name=value`."""
+def asked_run(
+    trainer: Trainer, workspace: Workspace, *, at: int, settings: Sequence[str], reason: str, name: str = ""
+) -> Run:  # fmt: skip
+    """Return the run that a user asks for: `at` 0 means the end of the data; settings are `name=value`.
+
+    name: the run's id; "": a new one.
+    """
     check_against_snapshot(workspace)
     release, _ = workspace.releases.read(workspace.environment)
     moment = at or end_of_data(workspace)
-    return trainer.run_of(
-        at=moment, reason=reason, champion=release.champion.digest if release else "", params=parse_params(settings)
-    )
+    champion = release.champion.digest if release else ""
+    return trainer.run_of(at=moment, reason=reason, champion=champion, params=parse_params(settings), name=name)
 
 
 def resumed_run(workspace: Workspace, run_id: str) -> Run:
     """Return the record of a run that stopped."""
-    from mainspring.adapters.runs.files import FileRuns
-
-    return FileRuns(workspace.paths.state / "runs").load(run_id)
+    return workspace.stores.runs().load(run_id)
 
 
 def parse_params(settings: Sequence[str]) -> dict[str, str | int | float | bool]:

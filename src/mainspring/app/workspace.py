@@ -5,8 +5,9 @@ from functools import cached_property
 from pathlib import Path
 
 from mainspring.app.clock import SystemClock
-from mainspring.app.mounted import models_at
+from mainspring.app.mounted import NOTHING, Mounted, models_at, release_files
 from mainspring.app.paths import STATE, Paths
+from mainspring.app.stores import Stores, address, stores_of
 from mainspring.data.ports import SourceReader
 from mainspring.deliver.ports import Checkpoints, Keys, ModelStore, ReleaseFiles, Versions
 from mainspring.kernel.events import Ledger
@@ -22,11 +23,15 @@ LOCAL = "local"
 class Workspace:
     """Opens adapters by name, once each.
 
-    actor: who acts, for the ledger. environment: whose release file counts here.
+    actor: who acts, for the ledger. environment: whose release file counts here. mounted: that file and the keys it
+    trusts where they are mounted into a pod, instead of a repository.
     """
 
-    def __init__(self, paths: Paths, project: Project, *, clock: Clock, environment: str = LOCAL) -> None:
+    def __init__(
+        self, paths: Paths, project: Project, *, clock: Clock, environment: str = LOCAL, mounted: Mounted = NOTHING
+    ) -> None:  # fmt: skip
         self.paths, self.project, self.clock, self.environment = paths, project, clock, environment
+        self.mounted = mounted
         self.actor = f"user:{os.environ.get('USER') or os.environ.get('USERNAME') or 'unknown'}"
         make_private(paths.state)
 
@@ -41,11 +46,14 @@ class Workspace:
         return self.project.settings
 
     @cached_property
+    def stores(self) -> Stores:
+        """Where this environment keeps its state."""
+        return stores_of(self.paths, self.settings.environments.get(self.environment), self.mounted)
+
+    @cached_property
     def store(self) -> Store:
         """Content-addressed blobs."""
-        from mainspring.adapters.files.store import Store as FileStore
-
-        return FileStore(self.paths.shared / "store")
+        return self.stores.content()
 
     @cached_property
     def ledger(self) -> Ledger:
@@ -57,7 +65,7 @@ class Workspace:
     @property
     def ledger_url(self) -> str:
         """The database of the ledger and the version numbers: embedded unless the environment names another."""
-        return self._named_store("ledger") or f"sqlite:///{self.paths.ledger.as_posix()}"
+        return address("ledger", self._named_store("ledger")) or f"sqlite:///{self.paths.ledger.as_posix()}"
 
     def _named_store(self, name: str) -> str:
         """Return the address that the environment names for a store, or ""."""
@@ -74,7 +82,7 @@ class Workspace:
     @cached_property
     def models(self) -> ModelStore:
         """Signed models: the environment's store where it names one, else this machine's."""
-        return models_at(self._named_store("models"), self.paths.state / "models")
+        return self.stores.signed()
 
     @cached_property
     def models_here(self) -> ModelStore:
@@ -84,7 +92,7 @@ class Workspace:
     @property
     def has_own_store(self) -> bool:
         """Tell whether the environment keeps signed models elsewhere than on this machine."""
-        return bool(self._named_store("models"))
+        return bool(self.stores.models)
 
     @cached_property
     def keys(self) -> Keys:
@@ -102,7 +110,9 @@ class Workspace:
 
     @cached_property
     def releases(self) -> ReleaseFiles:
-        """Release files as committed."""
+        """Release files as committed, or the one that is mounted."""
+        if self.mounted.release is not None:
+            return release_files(self.mounted, self.paths.root)
         from mainspring.adapters.git.releases import ReleaseFiles as GitReleases
 
         return GitReleases(self.paths.root, clock=self.clock)
@@ -126,10 +136,13 @@ class Workspace:
             return "", True
 
 
-def open_workspace(root: Path, *, environment: str = LOCAL, clock: Clock | None = None) -> Workspace:
-    """Open the project in `root` (or above it)."""
+def open_workspace(
+    root: Path, *, environment: str = LOCAL, clock: Clock | None = None, mounted: Mounted = NOTHING
+) -> Workspace:  # fmt: skip
+    """Open the project in `root` (or above it). mounted: what a pod has instead of a repository."""
     project = load(_project_root(root))
-    return Workspace(Paths.of(project.root), project, clock=clock or SystemClock(), environment=environment)
+    paths = Paths.of(project.root)
+    return Workspace(paths, project, clock=clock or SystemClock(), environment=environment, mounted=mounted)
 
 
 def _project_root(start: Path) -> Path:

@@ -54,6 +54,12 @@ class StepFailed(RunFailed):
     code = "step.failed"
 
 
+class LockMismatch(MainspringError):
+    """A step runs among other packages than its lock names."""
+
+    code = "step.lock"
+
+
 class StepTimeout(RunFailed):
     """A step passed its deadline and its process was ended."""
 
@@ -76,7 +82,7 @@ _BY_CODE: Mapping[str, type[MainspringError]] = {
     kind.code: kind
     for kind in (
         TooFewRows, OneClass, FunctionNotFound, FunctionFailed, NotConvertible, ChampionMismatch, StepTimeout,
-        UnknownStep,
+        UnknownStep, LockMismatch,
     )
 }  # fmt: skip
 

@@ -36,6 +36,7 @@ class Run:
     at: the moment it looks back from, UTC microseconds. definitions: `data.views.to_json`.
     code: digest of source, lock, Python minor and mainspring version; commit and dirty are recorded beside it.
     champion: digest of the model to compare with, or "". personal: columns with personal data.
+    locks: step -> digest of the packages that it must find installed, for steps that have a lock.
     """
 
     id: str
@@ -50,6 +51,7 @@ class Run:
     commit: str = ""
     dirty: bool = False
     personal: tuple[str, ...] = ()
+    locks: Mapping[str, str] = field(default_factory=dict)
     schema: int = RUN_SCHEMA
 
     def to_json(self) -> dict[str, Any]:

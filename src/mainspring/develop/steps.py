@@ -136,7 +136,8 @@ def step_named(name: str) -> Step:
 
 def step_inputs(step: Step, run: Run, files: Mapping[str, str]) -> dict[str, str]:
     """Return a step's named inputs. `files` maps the names that earlier steps wrote to digests."""
-    return {name: files[name] for name in step.reads} | dict(step.settings(run))
+    lock = {"lock": run.locks[step.name]} if step.name in run.locks else {}
+    return {name: files[name] for name in step.reads} | dict(step.settings(run)) | lock
 
 
 def step_key(step: Step, inputs: Mapping[str, str]) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 
 from mainspring.deliver.gates import Gate, Verdict, judge
 from mainspring.deliver.ports import Versions
+from mainspring.develop.errors import StepFailed
 from mainspring.develop.plan import Explanation, explain
 from mainspring.develop.ports import Progress, RunMirror, Runs, StepCache, StepRunner
 from mainspring.develop.runs import Run
@@ -61,16 +62,40 @@ class TrainResult:
     event: Event
 
 
+OutcomeOf = Callable[[Step, Run, TrainPorts], Outcome]
+
+
 def train(run: Run, gates: Sequence[Gate], ports: TrainPorts, *, actor: str, cause: Sequence[int] = ()) -> TrainResult:
     """Train, judge and register one candidate; it gets a version whether or not the gates let it through.
 
     Calling it again with the same run goes on where it stopped. Raises what a step raised, after a `run.failed` event.
     """
+    return _whole(run, gates, _outcome, ports, actor=actor, cause=cause)
+
+
+def begin(run: Run, ports: TrainPorts, *, actor: str, cause: Sequence[int] = ()) -> Event:
+    """Keep the record of a run whose steps will run elsewhere, each a process, and tell the ledger that it began."""
+    ports.runs.save(run)
+    return Chapters(run=run, actor=actor, ledger=ports.ledger, clock=ports.clock).started(cause)
+
+
+def conclude(run: Run, gates: Sequence[Gate], ports: TrainPorts, *, actor: str) -> TrainResult:
+    """Judge and register a run whose steps ran elsewhere: what a cluster's last step does, where ledger and key are.
+
+    Tells the ledger of every step what its own process wrote. May be repeated. Raises `StepFailed` for a step that has
+    not finished, after a `run.failed` event.
+    """
+    return _whole(run, gates, _finished, ports, actor=actor)
+
+
+def _whole(
+    run: Run, gates: Sequence[Gate], outcome_of: OutcomeOf, ports: TrainPorts, *, actor: str, cause: Sequence[int] = ()
+) -> TrainResult:
     ports.runs.save(run)
     chapters = Chapters(run=run, actor=actor, ledger=ports.ledger, clock=ports.clock)
     started = chapters.started(cause)
     try:
-        outcomes = [_step(step, run, chapters, ports) for step in STEPS if step is not REGISTER]
+        outcomes = [_step(step, run, chapters, outcome_of, ports) for step in STEPS if step is not REGISTER]
         files = files_of(outcomes)
         evidence = json.loads(ports.register.store.get(files["evidence"]))
         verdict = judge(gates, evidence)
@@ -113,10 +138,20 @@ def explain_training(run: Run, ports: TrainPorts) -> list[Explanation]:
     return explain(run, lambda key: reusable(key, ports.cache, ports.register.store), previous)
 
 
-def _step(step: Step, run: Run, chapters: Chapters, ports: TrainPorts) -> Outcome:
+def _step(step: Step, run: Run, chapters: Chapters, outcome_of: OutcomeOf, ports: TrainPorts) -> Outcome:
     ports.progress(step.name)
-    outcome = _outcome(step, run, ports)
+    outcome = outcome_of(step, run, ports)
     chapters.finished_step(outcome)
+    return outcome
+
+
+def _finished(step: Step, run: Run, ports: TrainPorts) -> Outcome:
+    """Return what the step's own process wrote into the run."""
+    outcome = ports.runs.outcome(run.id, step.name)
+    if outcome is None:
+        raise StepFailed(
+            f"{step.name} of run {run.id} has not finished", fix=f"run it: mainspring step {step.name} --run {run.id}"
+        )
     return outcome
 
 

@@ -126,6 +126,14 @@ def local_path(text: str) -> str:
     return text
 
 
+def lock_path(text: str) -> str:
+    """Return `text` if it is a plain relative path of a lock file inside the project."""
+    if not text.endswith((".txt", ".lock")):
+        raise mistake("project.path", f"{shown(text)} is neither .txt nor .lock", "name a file of name==version lines")
+    local_path(text.rpartition(".")[0] + ".csv")  # the same rules of place
+    return text
+
+
 class Written:
     """How a text is checked and how the JSON schema describes it. The text itself stays as written."""
 

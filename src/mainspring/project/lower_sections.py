@@ -26,6 +26,7 @@ from mainspring.project.gate_models import (
     RobustnessEntry,
 )
 from mainspring.project.lower_data import Features, Findings, lower_definitions, lower_expectations
+from mainspring.project.lower_steps import lower_steps
 from mainspring.project.mistakes import Path
 from mainspring.project.models import (
     AlertsSection,
@@ -259,7 +260,7 @@ def _environment(name: str, section: EnvironmentSection, monitoring: MonitoringS
         approvals=section.approvals, scheduler=section.scheduler or "",
         schedule=section.schedule or cron.every(tick), image=section.image or "",
         steps_image=section.steps_image or "", stores=stores, network=Network(**section.network.model_dump()),
-        serverless=section.serverless,
+        serverless=section.serverless, data_claim=section.data_claim or "",
     )  # fmt: skip
 
 
@@ -267,6 +268,7 @@ _SECTIONS: Mapping[str, tuple[tuple[str, ...], Callable[..., Any]]] = {
     "definitions": (("data", "ask", "features", "target"), lower_definitions),
     "expectations": (("data",), lower_expectations),
     "training": (("training", "gates", "features"), _training),
+    "steps": (("training",), lower_steps),
     "gates": (("gates", "features"), _gates),
     "rollout": (("release",), _rollout),
     "monitoring": (("monitoring",), _monitoring),

@@ -38,6 +38,7 @@ from mainspring.project.fields import (
     Text,
 )
 from mainspring.project.gate_models import GateEntry
+from mainspring.project.step_models import StepName, StepSection
 
 
 class TrainingSection(Section):
@@ -54,6 +55,9 @@ class TrainingSection(Section):
         default_factory=dict, description="Parameters passed to the function."
     )
     search: NotYet | None = Field(default=None, description="Search of parameters; not available yet.")
+    steps: dict[StepName, StepSection] = Field(
+        default_factory=dict, description="What a step needs, by its name; `others` stands for all not listed."
+    )
 
 
 class AbortSection(Section):
@@ -222,6 +226,9 @@ class EnvironmentSection(Section):
     image: Image | None = Field(default=None, description="Serving image, by digest.")
     steps_image: Image | None = Field(default=None, description="Image of the training steps, by digest.")
     stores: StoresSection = Field(default_factory=StoresSection, description="Where this environment keeps its state.")
+    data_claim: Name | None = Field(
+        default=None, description="PersistentVolumeClaim with the sources' files, mounted at the project's `data/`."
+    )
 
 
 class ProjectFile(Section):

@@ -9,6 +9,7 @@ from mainspring.deliver.gates import Gate
 from mainspring.deliver.render.subject import Network, Tracking, Vault
 from mainspring.deliver.rollout import RolloutPlan
 from mainspring.develop.runs import TrainingPlan
+from mainspring.kernel.needs import StepNeeds
 from mainspring.observe.plans import MonitoringPlan, RetrainPolicy
 
 
@@ -59,7 +60,8 @@ class Environment:
 
     replicas: (fewest, most). approvals: people. scheduler: "", `cronworkflow` or `cronjob`. schedule: cron fields of
     `watch`. image, steps_image: by digest, or "". stores: address of each store that is not local.
-    network: who may talk to whom. serverless: KServe runs the server under Knative.
+    network: who may talk to whom. serverless: KServe runs the server under Knative. data_claim: the volume claim with
+    the sources' files, or "".
     """
 
     name: str
@@ -73,13 +75,14 @@ class Environment:
     stores: Mapping[str, str] = field(default_factory=dict)
     network: Network = field(default_factory=Network)
     serverless: bool = False
+    data_claim: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """Everything that a project file decides.
 
-    expectations: what each source promises; every source is listed.
+    expectations: what each source promises; every source is listed. steps: what each step needs; every step is listed.
     """
 
     name: str
@@ -88,6 +91,7 @@ class Settings:
     definitions: Definitions
     expectations: Mapping[str, Expectations]
     training: TrainingPlan
+    steps: Mapping[str, StepNeeds]
     gates: tuple[Gate, ...]
     rollout: RolloutPlan
     monitoring: MonitoringPlan

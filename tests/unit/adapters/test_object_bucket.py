@@ -32,6 +32,12 @@ def test_objects_come_back_and_are_listed(tmp_path: Path) -> None:
     assert (bucket.has("a/1"), bucket.has("a/2")) == (False, True)
 
 
+def test_of_two_writers_of_a_new_object_one_wins(tmp_path: Path) -> None:
+    bucket = Bucket(tmp_path.as_uri())
+    assert [bucket.put_new("a", data) for data in (b"one", b"two")] == [True, False]
+    assert bucket.get("a", 10) == b"one"
+
+
 def test_an_object_above_the_limit_is_not_read() -> None:
     bucket = Bucket("memory:///")
     bucket.put("a", b"12345")

@@ -7,7 +7,10 @@ from pathlib import Path
 import pytest
 
 from mainspring.adapters.memory.steps import MemoryRuns, MemoryStepCache
-from mainspring.adapters.runs.files import FileRuns, FileStepCache
+from mainspring.adapters.objects.bucket import Bucket
+from mainspring.adapters.runs.files import file_runs, file_step_cache
+from mainspring.adapters.runs.records import Runs as KeptRuns
+from mainspring.adapters.runs.records import StepCache as KeptCache
 from mainspring.develop.ports import Runs, StepCache
 from mainspring.develop.runs import Run, TrainingPlan
 from mainspring.develop.steps import Outcome
@@ -19,8 +22,16 @@ RUN = Run(
     training=TrainingPlan(function="m:f", window=None, holdout=1, params={"a": 0.5}, slices=("s",)),
 )  # fmt: skip
 OUTCOME = Outcome(step="preprocess", key=DIGEST, inputs={"at": "x"}, outputs={"rows": DIGEST}, seconds=1.5, run="r1")
-RUNS: dict[str, Callable[[Path], Runs]] = {"memory": lambda _: MemoryRuns(), "files": FileRuns}
-CACHES: dict[str, Callable[[Path], StepCache]] = {"memory": lambda _: MemoryStepCache(), "files": FileStepCache}
+RUNS: dict[str, Callable[[Path], Runs]] = {
+    "memory": lambda _: MemoryRuns(),
+    "files": file_runs,
+    "objects": lambda folder: KeptRuns(Bucket(folder.as_uri()), "runs/"),
+}
+CACHES: dict[str, Callable[[Path], StepCache]] = {
+    "memory": lambda _: MemoryStepCache(),
+    "files": file_step_cache,
+    "objects": lambda folder: KeptCache(Bucket(folder.as_uri()), "cache/"),
+}
 
 
 @pytest.fixture(params=list(RUNS))
@@ -58,7 +69,7 @@ def test_the_first_outcome_of_a_key_stays(cache: StepCache) -> None:
 
 
 def test_a_torn_outcome_counts_as_absent_and_is_replaced(tmp_path: Path) -> None:
-    cache = FileStepCache(tmp_path)
+    cache = file_step_cache(tmp_path)
     cache.put(OUTCOME)
     path = next(tmp_path.glob("*.json"))
     path.write_bytes(path.read_bytes()[:40])
@@ -70,14 +81,14 @@ def test_a_torn_outcome_counts_as_absent_and_is_replaced(tmp_path: Path) -> None
 @pytest.mark.parametrize("name", ["../r", "", "a/b", ".hidden", "x" * 101])
 def test_a_run_id_cannot_leave_the_folder(tmp_path: Path, name: str) -> None:
     with pytest.raises(InvalidValue):
-        FileRuns(tmp_path).load(name)
+        file_runs(tmp_path).load(name)
 
 
 def test_a_damaged_run_is_told(tmp_path: Path) -> None:
-    FileRuns(tmp_path).save(RUN)
+    file_runs(tmp_path).save(RUN)
     (tmp_path / "r1" / "run.json").write_text("[]")
     with pytest.raises(Damaged):
-        FileRuns(tmp_path).load("r1")
+        file_runs(tmp_path).load("r1")
     (tmp_path / "r1" / "run.json").write_text("{}")
     with pytest.raises(Damaged):
-        FileRuns(tmp_path).load("r1")
+        file_runs(tmp_path).load("r1")

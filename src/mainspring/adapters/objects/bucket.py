@@ -5,6 +5,7 @@ never from the URL. Errors of the store become errors of ours in one place.
 """
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -54,6 +55,33 @@ class Bucket:
     def put(self, name: str, data: bytes) -> None:
         """Write one object, replacing what had that name."""
         self._told(lambda: self._obstore.put(self._store, name, data))
+
+    def put_new(self, name: str, data: bytes) -> bool:
+        """Write one object unless something has that name; of many writers one wins. Return whether it was this one."""
+        taken = self._obstore.exceptions.AlreadyExistsError
+
+        def write() -> bool:
+            try:
+                self._obstore.put(self._store, name, data, mode="create", use_multipart=False)
+            except taken:
+                return False
+            return True
+
+        return self._told(write)
+
+    def put_file(self, name: str, path: Path) -> None:
+        """Write a file's content as one object, part by part."""
+        self._told(lambda: self._obstore.put(self._store, name, path))
+
+    def get_file(self, name: str, path: Path) -> bool:
+        """Write an object's bytes to a new file, part by part; False if there is no such object."""
+        try:
+            found = self._told(lambda: self._obstore.get(self._store, name))
+        except FileNotFoundError:
+            return False
+        with path.open("xb") as stream:
+            self._told(lambda: stream.writelines(bytes(part) for part in found.stream()))
+        return True
 
     def get(self, name: str, limit: int) -> bytes | None:
         """Return one object's bytes, or None; refuse one of more than `limit` bytes before it is read."""

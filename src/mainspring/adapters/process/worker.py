@@ -32,8 +32,10 @@ MOST_BYTES = 3 << 30
 _STOP_SECONDS = 5.0
 
 
-def scrubbed(environment: Mapping[str, str]) -> dict[str, str]:
+def scrubbed(environment: Mapping[str, str], keep: tuple[str, ...] = ()) -> dict[str, str]:
     """Return the variables that a step process may see: an allow-list, so no unknown secret passes.
+
+    keep: what further names begin with.
 
     One OpenMP thread unless the caller says otherwise: sums over threads would make a model's digest depend on the
     number of cores, and on two cores the flights' trees grew faster on one (4.3 s against 6.6 s).
@@ -41,7 +43,7 @@ def scrubbed(environment: Mapping[str, str]) -> dict[str, str]:
     kept = {
         name: value
         for name, value in environment.items()
-        if name.upper() in KEPT_NAMES or name.upper().startswith(KEPT_PREFIXES)
+        if name.upper() in KEPT_NAMES or name.upper().startswith(KEPT_PREFIXES + keep)
     }
     # glibc keeps a heap a thread and returns little of it: two serve the few threads of a step (elsewhere ignored)
     return {"OMP_WAIT_POLICY": "PASSIVE", "OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2", **kept}
@@ -51,15 +53,16 @@ class KeptWorker:
     """Runs steps in one kept process, one at a time, for any number of threads; close it, or use it in `with`."""
 
     def __init__(
-        self, argv: Sequence[str], *, folder: Path, log: Path, seconds: float = STEP_SECONDS,
+        self, argv: Sequence[str], *, folder: Path, log: Path, seconds: float | Mapping[str, float] = STEP_SECONDS,
         steps: int = STEPS_A_PROCESS, most_bytes: int = MOST_BYTES,
     ) -> None:  # fmt: skip
         """argv: program and arguments that run `loop.serve`; folder: its working directory; log: its stderr.
 
-        seconds: longest step. steps, most_bytes: after these the process is replaced.
+        seconds: longest step, of all or by name. steps, most_bytes: after these the process is replaced.
         """
         self._argv, self._folder, self._log = list(argv), folder, log
         self._seconds, self._steps, self._most_bytes = seconds, steps, most_bytes
+        self.keep: tuple[str, ...] = ()  # what further names of variables that it may see begin with
         self._process: subprocess.Popen[str] | None = None
         self._answers: queue.Queue[str] = queue.Queue()
         self._done, self._asked = 0, False
@@ -124,7 +127,7 @@ class KeptWorker:
         self._log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                self._argv, cwd=self._folder, env=scrubbed(os.environ), text=True, encoding="utf-8",
+                self._argv, cwd=self._folder, env=scrubbed(os.environ, self.keep), text=True, encoding="utf-8",
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
             )  # fmt: skip
         self._answers = queue.Queue()
@@ -132,25 +135,29 @@ class KeptWorker:
         reader.start()
 
     def _ask(self, line: str, step: str) -> dict[str, Any]:
-        process = self._process
+        process, limit = self._process, self._limit(step)
         if process is None or process.stdin is None:
             raise self._lost(step)
         try:
             self._asked = True
             process.stdin.write(line + "\n")
             process.stdin.flush()
-            answer = self._answers.get(timeout=self._seconds)
+            answer = self._answers.get(timeout=limit)
         except OSError as error:
             raise self._lost(step) from error
         except queue.Empty:
             process.kill()
             self.close()
             raise StepTimeout(
-                f"{step} took longer than {self._seconds:g} s and was ended", fix="give it less data or more time"
+                f"{step} took longer than {limit:g} s and was ended",
+                fix=f"give it less data, or more time: training.steps.{step}.timeout",
             ) from None
         if not answer:
             raise self._lost(step)
         return dict(json.loads(answer))
+
+    def _limit(self, step: str) -> float:
+        return self._seconds.get(step, STEP_SECONDS) if isinstance(self._seconds, Mapping) else self._seconds
 
     def _lost(self, step: str) -> StepFailed:
         code = self._process.wait() if self._process else None

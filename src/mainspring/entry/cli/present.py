@@ -28,7 +28,12 @@ def progress(text: str) -> None:
 
 def emit(value: Any) -> None:  # noqa: ANN401 - any JSON value
     """Print one JSON object, keys in the order given."""
-    print(json.dumps(value, indent=2, ensure_ascii=True, allow_nan=False, default=str))
+    print(text_of(value))
+
+
+def text_of(value: Any) -> str:  # noqa: ANN401 - any JSON value
+    """Return one JSON object as text, keys in the order given."""
+    return json.dumps(value, indent=2, ensure_ascii=True, allow_nan=False, default=str)
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[object]], *, title: str = "") -> None:

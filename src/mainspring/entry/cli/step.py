@@ -1,34 +1,131 @@
 """`mainspring step`: one step of a run as a process; `--worker` keeps the process and takes steps as JSON lines."""
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from mainspring.entry.cli import present
 from mainspring.entry.cli.options import here, json_option
 
+if TYPE_CHECKING:
+    from mainspring.app.mounted import Mounted
+
+_REFUSED = 3
+_path = click.Path(path_type=Path)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Asked:
+    """What the command line asked of a step that opens the ledger."""
+
+    run: str
+    environment: str
+    settings: tuple[str, ...]
+    at: str
+    reason: str
+    cause: tuple[int, ...]
+    status: str
+    mounted: "Mounted"
+
 
 @click.command()
 @click.argument("name", default="")
 @click.option("--run", "run_id", default="", metavar="ID", help="The run whose step is meant.")
 @click.option("--worker", is_flag=True, help="Take steps as JSON lines on stdin, answer on stdout.")
-@click.option("--state", type=click.Path(path_type=Path), metavar="DIR", help="State folder of a replay.")
+@click.option("--state", type=_path, metavar="DIR", help="State folder of a replay.")
+@click.option("--env", "environment", default="local", show_default=True, help="Environment whose stores are used.")
+@click.option("--outcome", type=_path, metavar="FILE", help="Write what the step did here too.")
+@click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="begin: override a training parameter.")
+@click.option("--at", default="", metavar="TIME", help="begin: look back from this time; default: the end of the data.")
+@click.option("--reason", default="", help="begin: why, for the ledger.")
+@click.option("--cause", type=int, multiple=True, metavar="SEQ", help="begin: event of the ledger that led here.")
+@click.option("--release-file", type=_path, metavar="FILE", help="begin: the release file where it is mounted.")
+@click.option("--trust", type=_path, metavar="DIR", help="Public keys (*.pem) that may vouch for the champion.")
+@click.option("--status", default="", help="end: what the workflow ended as.")
 @json_option
-def step(*, name: str, run_id: str, worker: bool, state: Path | None, as_json: bool) -> None:
-    """Run one step of a run as a process: fetch-data, preprocess, train-model or validate-model."""
+def step(  # noqa: PLR0913 - one process does any step
+    *, name: str, run_id: str, worker: bool, state: Path | None, environment: str, outcome: Path | None,
+    as_json: bool, release_file: Path | None, trust: Path | None, **asked: Any,  # noqa: ANN401 - click's options
+) -> int:  # fmt: skip
+    """Run one step of a run as a process: fetch-data, preprocess, train-model or validate-model, and in a cluster also
+    begin, register-model (exit 3 if a gate refuses) and end, which open the ledger.
+    """
     if worker == bool(name or run_id) or (not worker and not (name and run_id)):
         raise click.UsageError("give a step's name and --run ID, or --worker alone")
+    if worker:
+        from mainspring.app import steps
+
+        steps.serve_steps(here(), state, environment)
+        return 0
+    from mainspring.app.mounted import Mounted
+
+    mounted = Mounted(release=release_file, trust=trust)
+    if name in _ORCHESTRATED:
+        found, line, code = _ORCHESTRATED[name](_Asked(run=run_id, environment=environment, mounted=mounted, **asked))
+    else:
+        found, line = _performed(name, run_id, state, environment, mounted)
+        code = 0
+    if outcome is not None:
+        outcome.write_text(present.text_of(found), encoding="utf-8")
+    if as_json:
+        present.emit(found)
+    else:
+        present.say(line)
+    return code
+
+
+Told = tuple[dict[str, Any], str, int]
+
+
+def _performed(
+    name: str, run_id: str, state: Path | None, environment: str, mounted: "Mounted"
+) -> tuple[dict[str, Any], str]:
     from mainspring.app import steps
 
-    if worker:
-        steps.serve_steps(here(), state)
-        return
-    outcome = steps.run_step(here(), state, name, run_id)
-    if as_json:
-        present.emit(outcome.to_json())
-        return
-    how = f"reused from run {outcome.run}" if outcome.reused else f"done in {outcome.seconds:.1f} s"
-    present.say(f"{outcome.step}: {how}")
+    done = steps.run_step(here(), state, name, run_id, environment=environment, mounted=mounted)
+    how = f"reused from run {done.run}" if done.reused else f"done in {done.seconds:.1f} s"
+    return done.to_json(), f"{done.step}: {how}"
 
+
+def _begin(asked: _Asked) -> Told:
+    from mainspring.app.cluster_run import begin_run
+    from mainspring.app.workspace import open_workspace
+    from mainspring.kernel.times import parse_time
+
+    workspace = open_workspace(here(), environment=asked.environment, mounted=asked.mounted)
+    run = begin_run(
+        workspace, asked.run, at=parse_time(asked.at) if asked.at else 0,
+        settings=asked.settings, reason=asked.reason, cause=asked.cause,
+    )  # fmt: skip
+    return {"run": run.id, "snapshot": run.snapshot, "champion": run.champion}, f"run {run.id} begins", 0
+
+
+def _register(asked: _Asked) -> Told:
+    from mainspring.app.cluster_run import register_run
+    from mainspring.app.workspace import open_workspace
+
+    result = register_run(open_workspace(here(), environment=asked.environment), asked.run)
+    passed = result.verdict.passed
+    reasons = [{"gate": r.gate, "passed": r.passed, "what": r.what} for r in result.verdict.reasons]
+    found = {
+        "run": asked.run, "version": result.version, "digest": result.digest, "passed": passed, "reasons": reasons,
+    }  # fmt: skip
+    line = f"version {result.version} ({present.short(result.digest)}): {'passed' if passed else 'REFUSED'}"
+    return found, line, 0 if passed else _REFUSED
+
+
+def _end(asked: _Asked) -> Told:
+    from mainspring.app.cluster_run import end_run
+    from mainspring.app.workspace import open_workspace
+
+    event = end_run(open_workspace(here(), environment=asked.environment), asked.run, asked.status)
+    what = "the ledger has its end" if event is None else f"told the ledger that it ended as {asked.status}"
+    return {"run": asked.run, "told": event is not None}, f"run {asked.run}: {what}", 0
+
+
+_ORCHESTRATED: Mapping[str, Callable[[_Asked], Told]] = {"begin": _begin, "register-model": _register, "end": _end}
 
 command = step

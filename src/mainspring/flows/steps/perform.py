@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from mainspring.develop.errors import StepFailed
+from mainspring.develop.locks import check_installed, read_lock
 from mainspring.develop.ports import StepCache
 from mainspring.develop.runs import Run
 from mainspring.develop.steps import STEPS, Outcome, Step, files_of, step_inputs, step_key, step_named
@@ -31,10 +32,13 @@ BODIES: Mapping[str, Body] = {
 def perform(step_name: str, run_id: str, ports: StepPorts) -> Outcome:
     """Run (or reuse) one step and write its outcome into the run.
 
-    Raises `StepFailed` when an earlier step of the run has not finished, and what the body raises.
+    Raises `LockMismatch` among other packages than the run's, `StepFailed` when an earlier step of the run has not
+    finished, and what the body raises.
     """
     step = step_named(step_name)
     run = ports.runs.load(run_id)
+    if step.name in run.locks:
+        check_installed(step.name, read_lock(ports.store.get(run.locks[step.name])), ports.installed)
     files = _files_before(step, run_id, ports)
     inputs = step_inputs(step, run, files)
     outcome = reusable(step_key(step, inputs), ports.cache, ports.store)

@@ -20,6 +20,7 @@ class StepPorts:
 
     sets: snapshot digest -> training sets over its tables. champion: model digest -> verified files of the model.
     scratch: opens a new empty folder that is removed afterwards. timer: monotonic seconds.
+    installed: name of a distribution -> its version here, "" if there is none.
     """
 
     store: Store
@@ -32,6 +33,7 @@ class StepPorts:
     champion: ModelFiles
     scratch: Callable[[], AbstractContextManager[Path]]
     timer: Callable[[], float]
+    installed: Callable[[str], str] = lambda _: ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,77 @@
+"""Wiring of a run whose steps are processes in different places: begun here, concluded here, in between only stores.
+
+The four steps between get neither ledger nor key; what they need of a run is its record in the environment's stores.
+Everything here may be repeated: a run is begun once, an event told once, a digest has one version.
+"""
+
+from collections.abc import Sequence
+
+from mainspring.app.training import Trainer, asked_run, take_snapshot
+from mainspring.app.workspace import Workspace
+from mainspring.data.expectations import SourceMissing
+from mainspring.develop.errors import StepFailed
+from mainspring.develop.runs import Run
+from mainspring.flows.snapshot import find_snapshot
+from mainspring.flows.steps.chapters import Chapters
+from mainspring.flows.train import TrainResult
+from mainspring.kernel.errors import NotFound
+from mainspring.kernel.events import Event
+
+ACTOR = "workflow"
+
+
+def begin_run(
+    workspace: Workspace, run_id: str, *, at: int = 0, settings: Sequence[str] = (), reason: str = "",
+    cause: Sequence[int] = (),
+) -> Run:  # fmt: skip
+    """Keep the record of a new run and tell the ledger; return the one that is there if it was begun before.
+
+    A new snapshot is taken where the sources' files are; elsewhere the last one holds. at: UTC microseconds to look
+    back from, 0 for the end of the data.
+    """
+    with Trainer(workspace, mirror=False) as trainer:
+        try:
+            run = workspace.stores.runs().load(run_id)
+        except NotFound:
+            _snapshot(workspace)
+            run = asked_run(trainer, workspace, at=at, settings=settings, reason=reason or "asked for", name=run_id)
+        trainer.begin(run, actor=ACTOR, cause=cause)
+    return run
+
+
+def register_run(workspace: Workspace, run_id: str) -> TrainResult:
+    """Judge, sign, store and number what the steps of a run made, and tell the ledger all of it."""
+    with Trainer(workspace, mirror=False) as trainer:
+        return trainer.conclude(workspace.stores.runs().load(run_id), actor=ACTOR)
+
+
+def end_run(workspace: Workspace, run_id: str, status: str) -> Event | None:
+    """Tell the ledger that a run was cut short, if nothing else did: what runs when a workflow ends, however it does.
+
+    status: what the workflow ended as.
+    """
+    if finished(workspace, run_id) is not None or workspace.ledger.read(kind="run.failed", run=run_id):
+        return None
+    try:
+        run = workspace.stores.runs().load(run_id)
+    except NotFound:
+        return None  # it never began
+    chapters = Chapters(run=run, actor=ACTOR, ledger=workspace.ledger, clock=workspace.clock)
+    return chapters.failed(
+        StepFailed(
+            f"the workflow of run {run_id} ended as {status[:40]}", fix="see which step's pod failed, and its log"
+        )
+    )
+
+
+def finished(workspace: Workspace, run_id: str) -> Event | None:
+    """Return the event that ended a run with a registered candidate, or None."""
+    events = workspace.ledger.read(kind="run.finished", run=run_id)
+    return events[-1] if events else None
+
+
+def _snapshot(workspace: Workspace) -> None:
+    try:
+        take_snapshot(workspace)
+    except SourceMissing:
+        find_snapshot(workspace.ledger)  # `NotFound` says how to take the first one

@@ -1,0 +1,96 @@
+"""A run whose steps are on different machines: they meet in the stores of the environment alone."""
+
+from pathlib import Path
+
+import pytest
+from tests.flows.small_project import START
+from tests.unit.app.small_workspace import FILE, NAME, make_workspace
+
+from mainspring.app.cluster_run import begin_run, end_run, register_run
+from mainspring.app.steps import run_step
+from mainspring.app.workspace import Workspace, open_workspace
+from mainspring.develop.errors import LockMismatch, StepFailed
+from mainspring.kernel.errors import NotFound
+from mainspring.kernel.times import DAY, FixedClock
+
+STEPS = ("fetch-data", "preprocess", "train-model", "validate-model")
+CLUSTER = """environments:
+  local: {}
+  staging: {platform: deployment, stores: {ledger: "sqlite:///SHARED/ledger.db", tables: "file://SHARED/tables",
+    models: "file://SHARED/models"}}
+"""
+
+
+def machine(root: Path, shared: Path, *, rows: int = 3_000, steps: str = "") -> Path:
+    """Make one more place with the project's file and code; data too where it has rows."""
+    make_workspace(root, max(rows, 2))
+    if not rows:
+        (root / "data" / "visits.parquet").unlink()
+    text = FILE.replace("environments: {local: {}}\n", CLUSTER.replace("SHARED", shared.as_posix()))
+    text = text.replace("min_new_labels: 500", "min_new_labels: 501")
+    (root / "mainspring.yaml").write_text(text.replace("holdout: 10d}", f"holdout: 10d{steps}}}"), "utf-8")
+    return root
+
+
+def opened(root: Path) -> Workspace:
+    return open_workspace(root, environment="staging", clock=FixedClock(START + 60 * DAY))
+
+
+def test_steps_on_five_machines_make_one_registered_model(tmp_path: Path) -> None:
+    shared = tmp_path / "shared"
+    first = machine(tmp_path / "begin", shared)
+    begin_run(opened(first), "r-1", reason="an alert", cause=())
+    begin_run(opened(first), "r-1")
+    for step in STEPS:
+        done = run_step(machine(tmp_path / step, shared, rows=0), None, step, "r-1", environment="staging")
+        assert (done.run, done.reused) == ("r-1", False)
+    last = opened(machine(tmp_path / "register", shared, rows=0))
+    result, again = register_run(last, "r-1"), register_run(last, "r-1")
+    assert (result.digest, result.version) == (again.digest, 1)
+    assert result.verdict.passed, [str(reason) for reason in result.verdict.reasons]
+    told = [(event.kind, event.body.get("reused")) for event in last.ledger.read(run="r-1")]
+    expected = [("run.started", None), *[("step.finished", False)] * 5, ("gate.passed", None), ("run.finished", None)]
+    assert told == expected
+    assert last.models.has(result.digest)
+    assert end_run(last, "r-1", "Succeeded") is None
+
+
+def test_a_run_that_was_cut_short_is_told_once(tmp_path: Path) -> None:
+    root = machine(tmp_path / "one", tmp_path / "shared")
+    workspace = opened(root)
+    assert end_run(workspace, "r-2", "Failed") is None
+    begin_run(workspace, "r-2")
+    told = end_run(workspace, "r-2", "Failed")
+    assert told is not None
+    assert (told.kind, told.body["what"]) == ("run.failed", "the workflow of run r-2 ended as Failed")
+    assert end_run(workspace, "r-2", "Failed") is None
+    with pytest.raises(StepFailed, match="fetch-data of run r-2 has not finished"):
+        register_run(workspace, "r-2")
+
+
+def test_without_data_or_snapshot_a_run_does_not_begin(tmp_path: Path) -> None:
+    with pytest.raises(NotFound, match="no snapshot"):
+        begin_run(opened(machine(tmp_path / "one", tmp_path / "shared", rows=0)), "r-3")
+
+
+def test_a_step_among_other_packages_than_its_lock_is_refused_and_the_lock_is_part_of_the_key(tmp_path: Path) -> None:
+    shared = tmp_path / "shared"
+    root = machine(tmp_path / "one", shared, steps=", steps: {train-model: {lock: src/train.lock}}")
+    lock = root / "src" / "train.lock"
+    with pytest.raises(NotFound, match=r"train-model: there is no lock src/train\.lock"):
+        begin_run(opened(root), "r-0")
+    lock.write_text("numpy==1.0.0\n")
+    run = begin_run(opened(root), "r-1")
+    assert list(run.locks) == ["train-model"]
+    for step in ("fetch-data", "preprocess"):
+        run_step(root, None, step, "r-1", environment="staging")
+    with pytest.raises(LockMismatch, match=r"train-model is locked .* numpy .*, not 1\.0\.0"):
+        run_step(root, None, "train-model", "r-1", environment="staging")
+    import numpy as np
+
+    lock.write_text(f"numpy=={np.__version__}\n")
+    begin_run(opened(root), "r-2")
+    assert run_step(root, None, "fetch-data", "r-2", environment="staging").reused
+    run_step(root, None, "preprocess", "r-2", environment="staging")
+    assert run_step(root, None, "train-model", "r-2", environment="staging").inputs["lock"] != run.locks["train-model"]
+    assert run.model == NAME
