@@ -21,7 +21,8 @@ from mainspring.deliver.ports import GATE
 from mainspring.deliver.registry import Registry, register
 from mainspring.deliver.release import Plan
 from mainspring.flows.audit import AuditPorts, verify
-from mainspring.flows.release import Move, ReleasePorts, promote, rollback
+from mainspring.flows.moves import Move, ReleasePorts
+from mainspring.flows.release import promote, rollback
 from mainspring.kernel.events import Draft, first_break
 from mainspring.kernel.failpoints import _KILLED
 

@@ -22,7 +22,7 @@ from mainspring.deliver.release import ROLLS_BACK, Champion, Plan, Release, Rele
 from mainspring.flows import release as flow
 from mainspring.flows.audit import AuditPorts, verify
 from mainspring.flows.checkpoint import seal_ledger
-from mainspring.flows.release import Move, ReleasePorts, ledger_trailer
+from mainspring.flows.moves import Move, ReleasePorts, ledger_trailer, settle
 from mainspring.kernel.digests import digest_of
 from mainspring.kernel.errors import Conflict, InvalidValue, NotFound
 from mainspring.kernel.events import Draft
@@ -301,13 +301,13 @@ def test_a_release_changed_by_hand_is_reported_until_the_next_move_tells_it(hous
     assert len(found) == 2
     assert all("somebody changed the release by hand and it is not in the ledger yet" in what for what in found)
     commits = [logged.commit for logged in house.ports.files.log("local")[:2]]
-    told = flow.settle(MOVE, house.ports)
+    told = settle(MOVE, house.ports)
     assert told is not None
     edits = house.ports.ledger.read(kind="release.edited")
     assert [event.body["commit"] for event in edits] == commits[::-1]
     assert {(event.actor, event.body["reason"]) for event in edits} == {("git", "committed by hand")}
     assert house.audit() == []
-    assert flow.settle(MOVE, house.ports) is None
+    assert settle(MOVE, house.ports) is None
 
 
 def test_the_audit_finds_a_version_table_that_disagrees(house: House) -> None:

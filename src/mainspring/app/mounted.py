@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from mainspring.deliver.ports import ModelStore, ReleaseFiles
+from mainspring.deliver.ports import ModelStore
+from mainspring.flows.entering import Committed
 from mainspring.kernel.errors import NotFound
 from mainspring.project.serving_file import ServingFile, read_serving_file
 from mainspring.security.tokens import Token
@@ -54,7 +55,7 @@ class Mounted:
 NOTHING = Mounted()
 
 
-def release_files(mounted: Mounted, root: Path) -> ReleaseFiles:
+def release_files(mounted: Mounted, root: Path) -> Committed:
     """Return the release file as mounted, else as committed."""
     if mounted.release is None:
         from mainspring.adapters.git.releases import ReleaseFiles as GitReleases

@@ -3,19 +3,28 @@
 import os
 from collections.abc import Callable
 
-from mainspring.app.workspace import Workspace
+from mainspring.app.doors import door_of, entrance_of
+from mainspring.app.workspace import LOCAL, Workspace
 from mainspring.deliver.release import Plan, Release, plan_of
 from mainspring.develop.errors import MirrorFailed
 from mainspring.flows.audit import AuditPorts, AuditReport, verify
+from mainspring.flows.entering import Request
+from mainspring.flows.moves import Admitted, Candidate, Move, Moved, ReleasePorts
 from mainspring.flows.publish import Published, publish
-from mainspring.flows.release import Move, Moved, ReleasePorts, promote, rollback
+from mainspring.flows.release import promote, rollback
+
+_PLAIN = Request()
 
 
-def release_ports(workspace: Workspace) -> ReleasePorts:
-    """Return what a move needs."""
+def release_ports(workspace: Workspace, request: Request = _PLAIN) -> ReleasePorts:
+    """Return what a move needs. Whoever enters another environment than `local`, the watch too, passes its door."""
+
+    def admit(move: Move, candidate: Candidate) -> Admitted:
+        return Admitted() if workspace.environment == LOCAL else door_of(workspace, request)(move, candidate)
+
     return ReleasePorts(
         ledger=workspace.ledger, files=workspace.releases, models=workspace.models, versions=workspace.versions,
-        keys=workspace.keys, checkpoints=workspace.checkpoints,
+        keys=workspace.keys, checkpoints=workspace.checkpoints, admit=admit,
     )  # fmt: skip
 
 
@@ -38,12 +47,18 @@ def promote_version(workspace: Workspace, which: int | str, *, at_once: bool, re
 
 
 def publish_version(workspace: Workspace, which: int | str) -> Published | None:
-    """Bring a version (number or digest) of this machine to the environment's store; None if it is not here."""
+    """Bring a version (number or digest) to the environment's store; None where it has none of its own.
+
+    It comes from this machine, or from where the environment before it keeps its models.
+    """
     digest = next((d for v, d in workspace.versions.list(workspace.settings.name) if which in (v, d)), "")
-    here, there = workspace.models_here, workspace.models
-    if not digest or not workspace.has_own_store or not here.has(digest):
+    if not digest or not workspace.has_own_store:
         return None
-    return publish(digest, here, there, workspace.keys.trusted(workspace.environment))
+    before = entrance_of(workspace, workspace.environment).earlier
+    sources = [workspace.models_here, *([workspace.at(before).models] if before else [])]
+    source = next((store for store in sources if store.has(digest)), None)
+    trusted = workspace.keys.trusted(workspace.environment)
+    return None if source is None else publish(digest, source, workspace.models, trusted)
 
 
 def show_aliases(workspace: Workspace, release: Release, say: Callable[[str], None] = lambda _: None) -> None:

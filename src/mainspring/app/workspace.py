@@ -9,7 +9,8 @@ from mainspring.app.mounted import NOTHING, Mounted, models_at, release_files
 from mainspring.app.paths import STATE, Paths
 from mainspring.app.stores import Stores, address, stores_of
 from mainspring.data.ports import SourceReader
-from mainspring.deliver.ports import Checkpoints, Keys, ModelStore, ReleaseFiles, Versions
+from mainspring.deliver.ports import Checkpoints, Keys, ModelStore, Versions
+from mainspring.flows.entering import Committed
 from mainspring.kernel.events import Ledger
 from mainspring.kernel.files import make_private
 from mainspring.kernel.stores import Store
@@ -109,13 +110,28 @@ class Workspace:
         return FileCheckpoints(self.paths.state / "checkpoints", durable=not self.is_replay)
 
     @cached_property
-    def releases(self) -> ReleaseFiles:
-        """Release files as committed, or the one that is mounted."""
+    def releases(self) -> Committed:
+        """Release files: the one that is mounted, those on the local branch, or on that of `delivery.remote`.
+
+        The environment `local` and replays are this machine's own and never pushed.
+        """
         if self.mounted.release is not None:
             return release_files(self.mounted, self.paths.root)
+        from mainspring.adapters.git.lines import RemoteBranch
         from mainspring.adapters.git.releases import ReleaseFiles as GitReleases
 
-        return GitReleases(self.paths.root, clock=self.clock)
+        delivery = self.settings.delivery
+        if not delivery.remote or self.environment == LOCAL or self.is_replay:
+            return GitReleases(self.paths.root, clock=self.clock)
+        remote = delivery.remote
+        return GitReleases(
+            self.paths.root, delivery.branch, clock=self.clock,
+            line=lambda root, branch: RemoteBranch(root, branch, remote),
+        )  # fmt: skip
+
+    def at(self, environment: str) -> "Workspace":
+        """Return the same project as another environment sees it: its ledger, its trust."""
+        return Workspace(self.paths, self.project, clock=self.clock, environment=environment)
 
     @cached_property
     def reader(self) -> SourceReader:

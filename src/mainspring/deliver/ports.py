@@ -1,6 +1,7 @@
 """What deliver needs from outside: model folders, keys, version numbers and release files."""
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Protocol
 
 from mainspring.deliver.release import Logged, Release
@@ -68,15 +69,34 @@ class ReleaseFiles(Protocol):
         """Return the release as committed (None before the first) and the commit it was read at ("" if none)."""
 
     def write(
-        self, environment: str, release: Release, *, expected: str, message: str, trailers: Mapping[str, str]
-    ) -> str:
-        """Commit `release` if the branch still stands at `expected`, else raise `Conflict`. Return the commit."""
+        self, environment: str, release: Release, *, expected: str, message: str, trailers: Mapping[str, str],
+        beside: Mapping[str, bytes] = MappingProxyType({}),
+    ) -> str:  # fmt: skip
+        """Commit `release` if the branch still stands at `expected`, else raise `Conflict`. Return the commit.
+
+        beside: other files of the environment's folder that the same commit writes, by path below it.
+        """
 
     def log(self, environment: str) -> Sequence[Logged]:
         """Return the commits that changed the release file, newest first."""
 
     def head(self, environment: str) -> str:
         """Return the commit that `read` would read at, in microseconds; "" if there is none."""
+
+
+class Papers(Protocol):
+    """The committed files beside a release file: who may approve, who did, and the evidence of each promotion.
+
+    Every adapter passes tests/conformance/test_release_files.py.
+    """
+
+    def folder(self, environment: str, name: str) -> Mapping[str, bytes]:
+        """Return the files of `environments/<environment>/<name>/` as committed: name -> content."""
+
+    def keep(
+        self, environment: str, files: Mapping[str, bytes], *, expected: str, message: str, trailers: Mapping[str, str]
+    ) -> str:
+        """Commit files, by path below the environment's folder, as `ReleaseFiles.write` commits a release."""
 
 
 class Checkpoints(Protocol):

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 RELEASE_SCHEMA = 1
 ROLLS_BACK = "Mainspring-Rolls-Back"
 _ALMOST_ALL = 0.999_999
+_ALL = 100
 Mode = Literal["canary", "shadow", "ab", "bandit"]
 
 
@@ -97,6 +98,13 @@ class Release:
             raise InvalidValue("champion and challenger are one model", fix="name another challenger")
 
 
+class Share(NamedTuple):
+    """What an A/B test or a bandit gives the challenger: percent of askers (at most), and a bandit's least percent."""
+
+    weight: int
+    floor: int = 0
+
+
 class Logged(NamedTuple):
     """One commit of a release file: its hash, what it said, and its message's trailers."""
 
@@ -143,19 +151,23 @@ def promote(release: Release | None, model: str, version: int, digest: str, plan
 
 
 def promote_to_canary(
-    release: Release, version: int, digest: str, plan: Plan | None = None, mode: Mode = "canary"
-) -> Release:
-    """Return the release with this version on trial at the plan's first step (a shadow answers no one)."""
+    release: Release, version: int, digest: str, plan: Plan | None = None, mode: Mode = "canary",
+    share: Share | None = None,
+) -> Release:  # fmt: skip
+    """Return the release with this version on trial.
+
+    A canary begins at the plan's first step and a shadow answers no one; an A/B test or a bandit keeps its `share`
+    (by default the plan's first step).
+    """
     _check_idle(release, digest)
     chosen = plan or release.plan
     if chosen is None:
         raise ReleaseRefused("a canary needs a plan", fix="give release.canary in the project file")
     if release.champion.digest == digest:
         raise ReleaseRefused(f"version {version} is the champion already", fix="promote another version")
-    weight = 0 if mode == "shadow" else chosen.steps[0]
-    return replace(
-        release, challenger=Challenger(version=version, digest=digest, weight=weight, mode=mode), plan=chosen
-    )
+    weight, floor = _share(mode, share, chosen)
+    challenger = Challenger(version=version, digest=digest, weight=weight, mode=mode, floor=floor)
+    return replace(release, challenger=challenger, plan=chosen)
 
 
 def advance(release: Release, weight: int) -> Release:
@@ -210,6 +222,18 @@ def _step(stack: list[Release], entry: Logged) -> None:
             stack.pop()
     if not stack or stack[-1].champion.digest != content.champion.digest:
         stack.append(content)
+
+
+def _share(mode: Mode, share: Share | None, plan: Plan) -> Share:
+    if mode in ("canary", "shadow"):
+        if share is not None:
+            rule = "a canary's weight follows its plan" if mode == "canary" else "a shadow answers no one"
+            raise InvalidValue(f"a weight or floor in mode {mode}: {rule}", fix="leave them out, or use ab or bandit")
+        return Share(plan.steps[0] if mode == "canary" else 0)
+    share = share or Share(plan.steps[0])
+    if checked_weight(share.weight) == _ALL:
+        raise InvalidValue(f"a weight of 100 in mode {mode} leaves nothing to compare", fix="give 1 to 99")
+    return share
 
 
 def _running(release: Release) -> Challenger:

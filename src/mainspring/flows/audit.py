@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from mainspring.deliver.ports import Checkpoints, Keys, ReleaseFiles, Versions
 from mainspring.deliver.release import Logged
 from mainspring.flows.checkpoint import last_checkpoint
-from mainspring.flows.release import EVENT_TRAILER, ledger_trailer
+from mainspring.flows.moves import EVENT_TRAILER, ledger_trailer
 from mainspring.kernel.errors import MainspringError
 from mainspring.kernel.events import GENESIS, Event, Ledger, first_break
 

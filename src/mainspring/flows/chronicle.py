@@ -116,12 +116,21 @@ def _refused(event: Event) -> dict[str, Any]:
 
 
 def _promoted(event: Event) -> dict[str, Any]:
-    challenger = event.body.get("challenger")
-    if challenger:
+    challenger, emergency = event.body.get("challenger"), event.body.get("emergency")
+    if challenger and not emergency:
         return _step(event)
-    champion = event.body["champion"]
-    entry = _entry(event, "promoted", f"Version {champion['version']} promoted", str(event.body.get("reason", "")))
-    return {**entry, "version": champion["version"]}
+    version = (challenger or event.body["champion"])["version"]
+    title = f"EMERGENCY: version {version} promoted" if emergency else f"Version {version} promoted"
+    entry = _entry(event, "promoted", title, str(emergency or event.body.get("reason", "")))
+    return {**entry, "version": version}
+
+
+def _at_the_door(event: Event) -> dict[str, Any]:
+    version, what = event.body.get("version"), event.kind.partition(".")[2]
+    title = {"approved": "approved by {approver}", "proposed": "proposed", "refused": "not let in"}[what]
+    named = version or (event.body.get("challenger") or event.body["champion"])["version"]
+    entry = _entry(event, f"promotion_{what}", f"Version {named} {title.format(**event.body)}", "")
+    return {**entry, "detail": str(event.body.get("reason", "")), "version": named}
 
 
 def _step(event: Event) -> dict[str, Any]:
@@ -151,6 +160,9 @@ _TELL: Mapping[str, Callable[[Event], dict[str, Any]]] = {
     "release.advanced": _step,
     "release.finished": _promoted,
     "release.edited": _promoted,
+    "promotion.approved": _at_the_door,
+    "promotion.proposed": _at_the_door,
+    "promotion.refused": _at_the_door,
 }
 
 

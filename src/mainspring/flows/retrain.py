@@ -8,9 +8,11 @@ both leave their reason in the ledger.
 
 from dataclasses import dataclass
 
+from mainspring.deliver.promotion import PromotionRefused
 from mainspring.flows.judge import Judged
 from mainspring.flows.memory import Memory
-from mainspring.flows.release import Move, promote
+from mainspring.flows.moves import Move
+from mainspring.flows.release import promote
 from mainspring.flows.train import TrainResult
 from mainspring.flows.watch_ports import ACTOR, Candidate, WatchPlan, WatchPorts
 from mainspring.kernel.errors import MainspringError
@@ -42,7 +44,10 @@ def retrain(plan: WatchPlan, window: Judged, memory: Memory, ports: WatchPorts, 
     finally:
         begun = ports.ledger.read(kind="run.started", after=told[-1].seq)
         memory.trainings.extend(event.at for event in begun)
-    try_out(plan, result, memory, ports, now=now)
+    try:
+        try_out(plan, result, memory, ports, now=now)
+    except PromotionRefused as error:
+        _tell_refusal(plan, result, error, ports, now)  # it waits for people, or enters by the first rung
     return Retrained(decision=decision, result=result)
 
 
@@ -86,6 +91,17 @@ def _tell_failure(plan: WatchPlan, error: MainspringError, ports: WatchPorts, as
         body = {"model": plan.model, "code": error.code, "what": error.what, "fix": error.fix}
         draft = Draft(kind="run.failed", subject=f"model:{plan.model}", actor=ACTOR, cause=(asked.seq,), body=body)
         ports.ledger.append([draft], at=now)
+
+
+def _tell_refusal(
+    plan: WatchPlan, result: TrainResult, error: PromotionRefused, ports: WatchPorts, now: int
+) -> None:  # fmt: skip
+    body = {"environment": plan.environment, "version": result.version, "reason": error.what}
+    draft = Draft(
+        kind="promotion.refused", subject=f"environment:{plan.environment}", actor=ACTOR, run=result.run.id,
+        cause=(result.event.seq,), body=body,
+    )  # fmt: skip
+    ports.ledger.append([draft], at=now)
 
 
 def _seqs(events: list[Event]) -> tuple[int, ...]:

@@ -10,7 +10,8 @@ from mainspring.deliver.release import Release, rollout_of
 from mainspring.deliver.rollout import BLOCK, Action, Decision, Seen, decide
 from mainspring.flows.ingest import Ingested, Tally
 from mainspring.flows.memory import Memory, Trial
-from mainspring.flows.release import Move, Moved, abort, advance, finish
+from mainspring.flows.moves import Move, Moved
+from mainspring.flows.release import abort, advance, finish
 from mainspring.flows.watch_ports import ACTOR, WatchPlan, WatchPorts
 from mainspring.kernel.events import Draft, Event
 from mainspring.observe.ports import SCORE

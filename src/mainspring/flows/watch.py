@@ -13,8 +13,8 @@ from mainspring.flows.checkpoint import seal_ledger
 from mainspring.flows.ingest import Ingested, ingest
 from mainspring.flows.judge import Judged, judge_window
 from mainspring.flows.memory import Memory, remember
+from mainspring.flows.moves import Move, settle
 from mainspring.flows.posted import Posted
-from mainspring.flows.release import Move, settle
 from mainspring.flows.resume import resume
 from mainspring.flows.retrain import Retrained, retrain
 from mainspring.flows.trial import judge_rollout

@@ -7,8 +7,8 @@ from typing import Any
 from mainspring.deliver.release import Plan
 from mainspring.flows.ingest import PredictionLog, References
 from mainspring.flows.memory import WATCH
+from mainspring.flows.moves import ReleasePorts
 from mainspring.flows.posted import Posted
-from mainspring.flows.release import ReleasePorts
 from mainspring.flows.train import TrainResult
 from mainspring.kernel.events import Ledger
 from mainspring.observe.plans import MonitoringPlan, RetrainPolicy

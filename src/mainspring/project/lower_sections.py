@@ -26,6 +26,7 @@ from mainspring.project.gate_models import (
     RobustnessEntry,
 )
 from mainspring.project.lower_data import Features, Findings, lower_definitions, lower_expectations
+from mainspring.project.lower_entry import lower_freezes
 from mainspring.project.lower_steps import lower_steps
 from mainspring.project.mistakes import Path
 from mainspring.project.models import (
@@ -221,7 +222,8 @@ def _delivery(section: DeliverySection, found: Findings) -> Delivery:
     if section.ci and not section.registry:
         found.add(("delivery", "ci"), "pipelines push images, and no registry is given", "add delivery.registry")
     return Delivery(
-        repository=section.repository or "", branch=section.branch, registry=section.registry or "",
+        repository=section.repository or "", branch=section.branch, remote=section.remote or "",
+        registry=section.registry or "",
         base=section.base or "", ci=section.ci or "", login=section.login, tracking=_tracking(section),
         vault=Vault(means=section.secrets or "", **section.vault.model_dump()),
     )  # fmt: skip
@@ -261,6 +263,8 @@ def _environment(name: str, section: EnvironmentSection, monitoring: MonitoringS
         schedule=section.schedule or cron.every(tick), image=section.image or "",
         steps_image=section.steps_image or "", stores=stores, network=Network(**section.network.model_dump()),
         serverless=section.serverless, data_claim=section.data_claim or "",
+        freezes=lower_freezes(section, here, found),
+        soak=parse_duration(section.soak) if section.soak else 0,
     )  # fmt: skip
 
 

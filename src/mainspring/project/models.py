@@ -10,6 +10,7 @@ from pydantic import Field
 
 from mainspring.project.data_models import AskSection, DataSection, Feature, TargetSection
 from mainspring.project.delivery_models import NetworkSection, Platform, Secrets, TrackingSection, VaultSection
+from mainspring.project.entry_models import EntrySection
 from mainspring.project.fields import (
     FORM,
     MAPPING,
@@ -167,6 +168,9 @@ class DeliverySection(Section):
 
     repository: Repository | None = Field(default=None, description="The git repository that clusters follow.")
     branch: Branch = Field(default="main", description="The branch that releases are committed to.")
+    remote: Name | None = Field(
+        default=None, description="Git remote that release commits are pushed to before they count; left out: none."
+    )
     registry: Registry | None = Field(default=None, description="Where images are pushed, without tag or digest.")
     base: Image | None = Field(default=None, description="Base image of the images, by digest.")
     ci: Literal["github", "gitlab"] | None = Field(default=None, description="Whose pipelines to write.")
@@ -205,7 +209,7 @@ class StoresSection(Section):
     )
 
 
-class EnvironmentSection(Section):
+class EnvironmentSection(EntrySection):
     """One place where the model serves."""
 
     platform: Platform = Field(default="local", description="What runs the server.")
@@ -216,7 +220,6 @@ class EnvironmentSection(Section):
     replicas: Annotated[
         Annotated[Annotated[int, Field(ge=0, le=10_000)], NUMBER] | Annotated[ReplicaRange, MAPPING], FORM
     ] = Field(default=1, description="Number of servers, or {min, max}.")
-    approvals: int = Field(default=0, ge=0, le=10, description="People who must approve a version before it enters.")
     scheduler: Literal["cronworkflow", "cronjob"] | None = Field(
         default=None, description="What runs `watch` on a schedule in the cluster: one of them, never both."
     )

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from mainspring.data.expectations import Expectations
 from mainspring.data.views import Definitions
+from mainspring.deliver.freezes import Freeze
 from mainspring.deliver.gates import Gate
 from mainspring.deliver.render.subject import Network, Tracking, Vault
 from mainspring.deliver.rollout import RolloutPlan
@@ -40,12 +41,14 @@ class Security:
 class Delivery:
     """Repository, images and pipelines. "" where the file leaves one out. ci: `github`, `gitlab` or "".
 
+    remote: the git remote that release commits are pushed to before they count.
     base: the images' base by digest. login: how a pipeline logs in to the registry, `token` or `dockerhub`.
     vault: where secrets come from; its `means` may be "". tracking: MLflow of one's own, or None.
     """
 
     repository: str = ""
     branch: str = "main"
+    remote: str = ""
     registry: str = ""
     base: str = ""
     ci: str = ""
@@ -61,7 +64,8 @@ class Environment:
     replicas: (fewest, most). approvals: people. scheduler: "", `cronworkflow` or `cronjob`. schedule: cron fields of
     `watch`. image, steps_image: by digest, or "". stores: address of each store that is not local.
     network: who may talk to whom. serverless: KServe runs the server under Knative. data_claim: the volume claim with
-    the sources' files, or "".
+    the sources' files, or "". freezes: when no new version enters. soak: microseconds that
+    a version answers here before it may go on.
     """
 
     name: str
@@ -76,6 +80,8 @@ class Environment:
     network: Network = field(default_factory=Network)
     serverless: bool = False
     data_claim: str = ""
+    freezes: tuple[Freeze, ...] = ()
+    soak: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,7 +17,8 @@ from mainspring.deliver.registry import Registry, register
 from mainspring.deliver.release import Plan
 from mainspring.develop.runs import Run, TrainingPlan
 from mainspring.flows.memory import Memory, remember
-from mainspring.flows.release import Move, ReleasePorts, promote
+from mainspring.flows.moves import Move, ReleasePorts
+from mainspring.flows.release import promote
 from mainspring.flows.steps.chapters import Chapters
 from mainspring.flows.train import TrainResult
 from mainspring.flows.watch import Looked, look

@@ -8,6 +8,7 @@ file is a link to a folder that the kubelet swaps as a whole, so links are follo
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from mainspring.deliver.documents import InvalidRelease, from_document
 from mainspring.deliver.release import Logged, Release
@@ -46,10 +47,22 @@ class ReleaseFiles:
         return self._last
 
     def write(
-        self, environment: str, release: Release, *, expected: str, message: str, trailers: Mapping[str, str]
-    ) -> str:
+        self, environment: str, release: Release, *, expected: str, message: str, trailers: Mapping[str, str],
+        beside: Mapping[str, bytes] = MappingProxyType({}),
+    ) -> str:  # fmt: skip
         """Refuse: the file belongs to who mounts it."""
-        raise Refused("a mounted release file is not written here", fix="promote in the repository that it comes from")
+        raise _read_only()
+
+    def keep(
+        self, environment: str, files: Mapping[str, bytes], *, expected: str, message: str, trailers: Mapping[str, str]
+    ) -> str:
+        """Refuse likewise."""
+        raise _read_only()
+
+    def folder(self, environment: str, name: str) -> dict[str, bytes]:
+        """Return nothing: papers stay in the repository."""
+        del environment, name
+        return {}
 
     def log(self, environment: str) -> list[Logged]:
         """Return what is mounted now, as the only commit that is known."""
@@ -115,3 +128,7 @@ class MountedTokens:
                 raise Damaged(f"{self._path} has more than {_MAX_BYTES} bytes", fix="restore it")
             self._tokens, self._stamp = from_bytes(data), stamp
         return self._tokens
+
+
+def _read_only() -> Refused:
+    return Refused("a mounted release file is not written here", fix="promote in the repository that it comes from")

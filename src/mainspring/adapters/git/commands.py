@@ -87,7 +87,8 @@ def _environment() -> dict[str, str]:
 
 def _failed(command: str, complaint: str) -> MainspringError:
     lines = [line for line in complaint.splitlines() if line.strip()]
-    first = lines[0][:200] if lines else "no reason given"
+    told = [line for line in lines if line.startswith((" ! ", "fatal:"))]
+    first = " ".join((told or lines or ["no reason given"])[0].split())[:200]
     if "not a git repository" in complaint:
         return GitFailed("the project is not in a git repository", fix="run `git init`, then commit the project")
     if "dubious ownership" in complaint:

@@ -1,25 +1,28 @@
 """Release files as committed: `refs/heads/<branch>:environments/<env>/release.yaml`, never HEAD or the work tree.
 
-Writing makes blob, tree and commit with a private index, then moves the branch with `update-ref <new> <old>`: the
-compare-and-set. Afterwards the checked-out file follows if nobody had touched it.
+Writing makes blobs, tree and commit with a private index, then moves the branch (`lines`): the compare-and-set.
+Afterwards the checked-out files follow if nobody had touched them.
 """
 
 import re
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from mainspring.adapters.git.commands import GitFailed, checked_branch, run_git
+from mainspring.adapters.git.lines import Line, LocalBranch
 from mainspring.adapters.git.refresh import refresh
-from mainspring.adapters.git.repository import AUTHOR, Repository, commit_environment, find_repository
+from mainspring.adapters.git.repository import AUTHOR, Repository, commit_environment
 from mainspring.adapters.git.texts import parse, render
 from mainspring.deliver.documents import InvalidRelease, from_document, to_document
 from mainspring.deliver.release import Logged, Release
-from mainspring.kernel.errors import Conflict, Damaged, InvalidValue, MainspringError
+from mainspring.kernel.errors import Damaged, InvalidValue
 from mainspring.kernel.failpoints import hit
 from mainspring.kernel.ids import checked_name
 from mainspring.kernel.times import Clock
 
+_RELEASE = "release.yaml"
 _TRAILER = re.compile(r"([A-Z][A-Za-z]*(?:-[A-Z][A-Za-z]*)+): (.*)")
 
 
@@ -27,29 +30,30 @@ class ReleaseFiles:
     """Reads and commits `environments/<env>/release.yaml` on one branch of the repository that `root` lies in.
 
     clock: whose time commits carry (git keeps seconds); None: git's own. author: (name, e-mail) of commits.
+    line: where commits go: the repository's own branch, a remote's (`remotes`) or a branch to be proposed.
     """
 
     def __init__(
-        self, root: Path, branch: str = "main", *, clock: Clock | None = None, author: tuple[str, str] = AUTHOR
-    ) -> None:
+        self, root: Path, branch: str = "main", *, clock: Clock | None = None, author: tuple[str, str] = AUTHOR,
+        line: Callable[[Path, str], Line] = LocalBranch,
+    ) -> None:  # fmt: skip
         self._root = root
-        self._branch = checked_branch(branch)
+        self._line = line(root, checked_branch(branch))
         self._clock = clock
         self._author = author
-        self._found: Repository | None = None
         self._parsed: dict[bytes, Release] = {}
         self._last: tuple[str, str, Release | None] = ("", "", None)
 
     def head(self, environment: str) -> str:
         """Return the branch's commit, or "": one small file is read."""
         checked_name(environment, "environment")
-        return self._repository.branch_head(self._branch)
+        return self._line.head()
 
     def read(self, environment: str) -> tuple[Release | None, str]:
         """Return the release as committed, and the branch's commit it was read at."""
-        commit = self.head(environment)
+        checked_name(environment, "environment")
+        commit = self._line.look()
         if not commit:
-            self._check_branch()
             return None, ""
         if self._last[:2] != (environment, commit):
             _, text = next(self._contents([f"{commit}:{self._path(environment)}"]))
@@ -61,34 +65,64 @@ class ReleaseFiles:
         commit = self.head(environment)
         if not commit:
             return None
-        path = self._path(environment).removesuffix("release.yaml") + name
+        path = self._path(environment).removesuffix(_RELEASE) + name
         return next(self._contents([f"{commit}:{path}"]))[1]
 
     def write(
-        self, environment: str, release: Release, *, expected: str, message: str, trailers: Mapping[str, str]
-    ) -> str:
-        """Commit `release` if the branch still stands at `expected`, else raise `Conflict`. Return the commit."""
+        self, environment: str, release: Release, *, expected: str, message: str, trailers: Mapping[str, str],
+        beside: Mapping[str, bytes] = MappingProxyType({}),
+    ) -> str:  # fmt: skip
+        """Commit `release` if the branch still stands at `expected`, else raise `Conflict`. Return the commit.
+
+        beside: other files of the environment's folder that the same commit writes, by path below it.
+        """
         path = self._path(environment)
-        if self.head(environment) != expected:
-            raise _moved(self._branch)
-        checked_out = self._repository.is_checked_out(self._branch)
-        if checked_out:
-            self._repository.check_quiet()
         old = next(self._contents([f"{expected}:{path}"]))[1] if expected else None
-        new = render(to_document(release), environment, old)
-        blob = self._git("hash-object", "-w", "--no-filters", "--stdin", stdin=new)
-        commit = self._commit(self._tree(expected, path, blob), expected, _message(message, trailers))
+        files = {_RELEASE: render(to_document(release), environment, old), **beside}
+        return self.keep(environment, files, expected=expected, message=message, trailers=trailers)
+
+    def keep(
+        self, environment: str, files: Mapping[str, bytes], *, expected: str, message: str, trailers: Mapping[str, str]
+    ) -> str:
+        """Commit files of the environment's folder, by path below it, as `write` commits the release."""
+        folder = self._path(environment).removesuffix(_RELEASE)
+        made = {f"{folder}{name}": data for name, data in files.items()}
+        self._line.check(expected)
+        olds = dict(zip(made, self._contents([f"{expected}:{path}" for path in made]), strict=True)) if expected else {}
+        blobs = {
+            path: self._git("hash-object", "-w", "--no-filters", "--stdin", stdin=new) for path, new in made.items()
+        }
+        commit = self._commit(self._tree(expected, blobs), expected, _message(message, trailers))
         hit("release.commit")
-        self._move(commit, expected)
-        if checked_out:
-            refresh(self._repository, path, old=old, new=new, blob=blob)
+        self._line.move(commit, expected, commit_environment(self._author, self._now()))
+        if self._line.is_checked_out():
+            for path, new in made.items():
+                refresh(self._repository, path, old=olds.get(path, ("", None))[1], new=new, blob=blobs[path])
         return commit
 
+    def folder(self, environment: str, name: str) -> dict[str, bytes]:
+        """Return the committed files of a folder beside the release file: name -> content; links are left out."""
+        commit = self.head(environment)
+        if not commit:
+            return {}
+        place = f"{self._path(environment).removesuffix(_RELEASE)}{checked_name(name, 'folder')}/"
+        listed = self._git("ls-tree", "-z", "--full-tree", commit, "--", place).split("\0")
+        entries = [entry.partition("\t") for entry in listed if entry.startswith(("100644 blob", "100755 blob"))]
+        contents = self._contents([head.split(" ")[2] for head, _, _ in entries])
+        return {
+            path.removeprefix(place): data or b"" for (_, _, path), (_, data) in zip(entries, contents, strict=True)
+        }
+
     def log(self, environment: str) -> list[Logged]:
-        """Return the commits that changed the release file, newest first; contents that never could serve left out."""
+        """Return the commits that changed the release file, newest first; contents that never could serve left out.
+
+        A clone whose history was cut off is refused: who was champion before would be a guess.
+        """
         head, path = self.head(environment), self._path(environment)
         if not head:
             return []
+        if (self._repository.common_dir / "shallow").exists():
+            raise GitFailed("the clone is shallow: the history of releases is cut off", fix="git fetch --unshallow")
         listed = self._git("rev-list", "--topo-order", head, "--", path).split()
         wanted = [name for commit in listed for name in (commit, f"{commit}:{path}")]
         found = [content for _, content in self._contents(wanted)]
@@ -96,21 +130,13 @@ class ReleaseFiles:
 
     @property
     def _repository(self) -> Repository:
-        if self._found is None:
-            self._found = find_repository(self._root)
-        return self._found
+        return self._line.repository
 
     def _path(self, environment: str) -> str:
-        return f"{self._repository.prefix}environments/{checked_name(environment, 'environment')}/release.yaml"
+        return f"{self._repository.prefix}environments/{checked_name(environment, 'environment')}/{_RELEASE}"
 
     def _git(self, *args: str, stdin: bytes = b"", env: Mapping[str, str] | None = None) -> str:
         return run_git(self._root, *args, stdin=stdin, env=env).decode("utf-8").strip()
-
-    def _check_branch(self) -> None:
-        if self._git("for-each-ref", "--count=1", "refs/heads"):
-            raise GitFailed(
-                f"the repository has no branch called {self._branch!r}", fix=f"make it: git branch {self._branch}"
-            )
 
     def _contents(self, names: list[str]) -> Iterator[tuple[str, bytes | None]]:
         """Yield (object id, bytes) of each named object, (``""``, None) for one that does not exist."""
@@ -145,27 +171,21 @@ class ReleaseFiles:
                 continue
             yield Logged(commit, release, _trailers(message))
 
-    def _tree(self, parent: str, path: str, blob: str) -> str:
+    def _tree(self, parent: str, blobs: Mapping[str, str]) -> str:
         with tempfile.TemporaryDirectory(prefix="mainspring-") as folder:
             private = {"GIT_INDEX_FILE": str(Path(folder) / "index")}
             self._git("read-tree", parent or "--empty", env=private)
-            self._git("update-index", "--add", "--cacheinfo", f"100644,{blob},{path}", env=private)
+            for path, blob in blobs.items():
+                self._git("update-index", "--add", "--cacheinfo", f"100644,{blob},{path}", env=private)
             return self._git("write-tree", env=private)
 
     def _commit(self, tree: str, parent: str, message: bytes) -> str:
-        identity = commit_environment(self._author, self._clock.now() if self._clock else None)
+        identity = commit_environment(self._author, self._now())
         parents = ("-p", parent) if parent else ()
         return self._git("commit-tree", tree, *parents, "-F", "-", stdin=message, env=identity)
 
-    def _move(self, commit: str, expected: str) -> None:
-        identity = commit_environment(self._author, self._clock.now() if self._clock else None)
-        ref, old = f"refs/heads/{self._branch}", expected or "0" * len(commit)
-        try:
-            self._git("update-ref", "-m", "mainspring: release", ref, commit, old, env=identity)
-        except MainspringError as error:
-            if self.head("local") != expected:
-                raise _moved(self._branch) from error
-            raise
+    def _now(self) -> int | None:
+        return self._clock.now() if self._clock else None
 
 
 def _message(message: str, trailers: Mapping[str, str]) -> bytes:
@@ -183,7 +203,3 @@ def _trailers(commit: bytes) -> dict[str, str]:
         return {}
     found = (_TRAILER.fullmatch(line) for line in message.rpartition("\n\n")[2].splitlines())
     return {match[1]: match[2] for match in found if match}
-
-
-def _moved(branch: str) -> Conflict:
-    return Conflict(f"the branch {branch!r} has moved on", fix="read it again, then decide again")

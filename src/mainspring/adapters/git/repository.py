@@ -7,7 +7,7 @@ from pathlib import Path
 from mainspring.adapters.git.commands import GitBusy, checked_branch, run_git
 from mainspring.kernel.times import SECOND
 
-_OID = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
+OID = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 _UNDER_WAY = ("MERGE_HEAD", "CHERRY_PICK_HEAD", "REVERT_HEAD", "rebase-merge", "rebase-apply", "index.lock")
 AUTHOR = ("mainspring", "mainspring@localhost")
 
@@ -32,7 +32,7 @@ class Repository:
             return self._packed(branch)
         except (OSError, UnicodeDecodeError):
             return self._ask(branch)
-        return text if _OID.fullmatch(text) else self._ask(branch)
+        return text if OID.fullmatch(text) else self._ask(branch)
 
     def is_checked_out(self, branch: str) -> bool:
         """Tell whether the work tree of this folder stands on `branch`."""
@@ -55,6 +55,26 @@ class Repository:
                     else "wait for it; if none runs, remove .git/index.lock",
                 )
 
+    def check_elsewhere(self, branch: str) -> None:
+        """Raise `GitBusy` where another work tree of this repository stands on `branch`.
+
+        A commit made there afterwards would undo ours, for its index would still hold the old file.
+        """
+        here = self.git_dir.resolve()
+        for place in (self.common_dir, *sorted((self.common_dir / "worktrees").glob("*"))):
+            head = place / "HEAD"
+            if place.resolve() == here or (place == self.common_dir and self._is_bare()) or not head.is_file():
+                continue
+            if head.read_text("utf-8").strip() == f"ref: refs/heads/{branch}":
+                raise GitBusy(
+                    f"the branch {branch!r} is checked out in another work tree of this repository",
+                    fix="run the command there, or let that work tree change to another branch",
+                )
+
+    def _is_bare(self) -> bool:
+        asked = ("config", "--type=bool", "--default=false", "core.bare")
+        return run_git(self.root, *asked).strip() == b"true"
+
     def _packed(self, branch: str) -> str:
         try:
             text = (self.common_dir / "packed-refs").read_text("utf-8")
@@ -62,7 +82,7 @@ class Repository:
             return ""
         wanted = f" refs/heads/{branch}"
         found = [line.split(" ")[0] for line in text.splitlines() if line.endswith(wanted)]
-        return found[0] if found and _OID.fullmatch(found[0]) else ""
+        return found[0] if found and OID.fullmatch(found[0]) else ""
 
     def _ask(self, branch: str) -> str:
         listed = run_git(self.root, "for-each-ref", "--format=%(objectname)", f"refs/heads/{branch}")
@@ -107,7 +127,7 @@ def describe_code(root: Path) -> tuple[str, bool]:
     state = run_git(root, "status", "--porcelain=v2", "--branch", settings=filterless(root)).decode("utf-8")
     head = next((line.split(" ")[2] for line in state.splitlines() if line.startswith("# branch.oid")), "")
     dirty = any(line and not line.startswith("#") for line in state.splitlines())
-    return (head if _OID.fullmatch(head) else ""), dirty
+    return (head if OID.fullmatch(head) else ""), dirty
 
 
 def commit_environment(author: tuple[str, str], at: int | None) -> dict[str, str]:

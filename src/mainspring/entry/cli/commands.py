@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 COMMANDS: Mapping[str, tuple[str, str]] = {
+    "approve": ("mainspring.entry.cli.release:approve", "Approve a version for an environment."),
     "audit": ("mainspring.entry.cli.release:audit", "Prove that the ledger is whole."),
     "demo": ("mainspring.entry.cli.demo:demo", "Run the whole loop on real data, start to report."),
     "replay": ("mainspring.entry.cli.demo:replay", "Replay history under several retraining policies."),

@@ -1,10 +1,13 @@
-"""`mainspring promote`, `rollback`, `audit`: change what an environment serves, and prove the record whole."""
+"""`mainspring promote`, `approve`, `rollback`, `audit`: change what an environment serves; prove the record whole."""
+
+from pathlib import Path
+from typing import Any
 
 import click
 
 from mainspring.entry.cli import present
 from mainspring.entry.cli.options import here, json_option
-from mainspring.flows.release import Moved
+from mainspring.flows.moves import Moved
 
 _DIGITS = 9
 _environment = click.option("--env", "environment", default="local", show_default=True, help="Environment to change.")
@@ -12,24 +15,87 @@ _reason = click.option("--reason", default="", help="Why, for the ledger.")
 
 
 @click.command()
-@click.argument("version")
+@click.argument("version", required=False)
 @click.option("--now", "at_once", is_flag=True, help="Answer everything at once instead of beginning a canary.")
-@_environment
+@click.option(
+    "--env", "--to", "environment", default="local", show_default=True, metavar="ENV", help="Environment to enter."
+)
+@click.option("--from", "came_from", default="", metavar="ENV", help="Environment to come from: the one before ENV.")
+@click.option("--mode", type=click.Choice(["canary", "shadow", "ab", "bandit"]), default="canary", show_default=True)
+@click.option("--weight", type=int, help="Percent of askers that an A/B test or (at most) a bandit gives VERSION.")
+@click.option("--floor", type=int, help="Percent of askers that a bandit gives VERSION at least.")
+@click.option("--sbom", type=click.Path(path_type=Path), help="SBOM to attach: CycloneDX or SPDX, JSON.")
+@click.option(
+    "--scan", "scans", type=click.Path(path_type=Path), help="Scan to attach: SARIF, Trivy or pip-audit, JSON."
+)
+@click.option("--emergency", default="", metavar="REASON", help="Skip order, soak, approvals and freezes, on record.")
 @_reason
 @json_option
-def promote(version: str, at_once: bool, environment: str, reason: str, as_json: bool) -> None:
+def promote(*, version: str | None, environment: str, as_json: bool, **given: Any) -> None:  # noqa: ANN401 - click's options
     """Bring VERSION (a number or a digest) into an environment: one git commit.
 
-    The first version of an environment answers everything; a later one begins a canary by the project's plan. A
-    version whose gate did not pass is refused (exit 3).
+    Without VERSION, what answers in the environment before. The first version of an environment answers everything; a
+    later one begins a canary by the project's plan. Refused (exit 3): a version whose gate did not pass, that does not
+    answer in the environment before, or that lacks soak time or approvals; anything in a freeze. docs/promotion.md
     """
-    from mainspring.app.releases import promote_version
+    from mainspring.app.promotion import promote_onwards, read_reports
     from mainspring.app.workspace import open_workspace
+    from mainspring.deliver.release import Share
+    from mainspring.flows.entering import Request
 
+    if version is None and environment == "local":
+        raise click.UsageError("name the VERSION, or the environment to enter: --to staging")
+    share = None
+    if given["weight"] is not None or given["floor"] is not None:
+        if given["weight"] is None:
+            raise click.UsageError("--floor needs --weight")
+        share = Share(given["weight"], given["floor"] or 0)
+    files = [(kind, here() / given[name]) for kind, name in (("sbom", "sbom"), ("scan", "scans")) if given[name]]
+    request = Request(emergency=given["emergency"], came_from=given["came_from"], reports=read_reports(files))
     workspace = open_workspace(here(), environment=environment)
-    which = int(version) if version.isdecimal() and len(version) <= _DIGITS else version
-    moved = promote_version(workspace, which, at_once=at_once, reason=reason)
+    moved = promote_onwards(
+        workspace, _which(version), request=request, share=share,
+        mode=None if given["at_once"] else given["mode"], reason=given["reason"],
+    )  # fmt: skip
     _show(moved, environment, as_json)
+
+
+@click.command()
+@click.argument("version")
+@click.option("--env", "environment", required=True, metavar="ENV", help="Environment that it may enter.")
+@click.option(
+    "--key", type=click.Path(path_type=Path), help="Your private key (PEM); without it, this machine's signing key."
+)
+@click.option("--expires", default="14d", show_default=True, metavar="DURATION", help="How long it holds; up to 90d.")
+@_reason
+@json_option
+def approve(*, version: str, environment: str, key: Path | None, expires: str, reason: str, as_json: bool) -> None:
+    """Approve VERSION for an environment: a signed file beside its release, one git commit.
+
+    It holds for this digest, this environment and its next entry alone. Your public key must be committed as
+    environments/ENV/approvers/NAME.pem.
+    """
+    from mainspring.app.promotion import approve_version
+    from mainspring.app.workspace import open_workspace
+    from mainspring.kernel.times import format_time, parse_duration
+
+    workspace, lasts = open_workspace(here(), environment=environment), parse_duration(expires)
+    place = None if key is None else here() / key
+    found = approve_version(workspace, _which(version) or "", key=place, lasts=lasts, reason=reason)
+    approval = found.approval
+    if as_json:
+        present.emit(
+            {"environment": environment, "version": approval.version, "digest": approval.digest, "by": found.name,
+             "entry": approval.entry, "expires": format_time(approval.expires), "approved_by": list(found.names),
+             "commit": found.commit, "changed": found.changed}
+        )  # fmt: skip
+        return
+    asked = workspace.settings.environments[environment].approvals
+    until = present.moment(approval.expires)
+    present.say(
+        f"{found.name} approves version {approval.version} for {environment} until {until}: "
+        f"{len(found.names)} of {asked} (commit {found.commit[:12]}{'' if found.changed else ', nothing to change'})"
+    )
 
 
 @click.command()
@@ -68,6 +134,11 @@ def audit(action: str, environment: str, as_json: bool) -> int:
     for problem in report.problems:
         present.say(f"  {problem.where}: {problem.what}")
     return 0 if report.whole else 1
+
+
+def _which(version: str | None) -> int | str | None:
+    """Return a version number as a number, anything else as it is."""
+    return int(version) if version and version.isdecimal() and len(version) <= _DIGITS else version
 
 
 def _show(moved: Moved, environment: str, as_json: bool) -> None:

@@ -1,0 +1,84 @@
+"""Wiring of promotion through environments: what each asks, whose keys count, and where release commits go."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from mainspring.app.doors import entrance_of
+from mainspring.app.releases import move, publish_version, release_ports, rollout
+from mainspring.app.workspace import LOCAL, Workspace
+from mainspring.deliver.promotion import PromotionRefused
+from mainspring.deliver.release import Mode, Share
+from mainspring.deliver.reports import MAX_BYTES, ReportFile, read_report
+from mainspring.flows.approving import Approved, ApprovePorts, approve
+from mainspring.flows.entering import Request
+from mainspring.flows.moves import Moved
+from mainspring.flows.release import promote
+from mainspring.kernel.errors import InvalidValue, NotFound
+from mainspring.kernel.times import DAY
+
+LONGEST_APPROVAL = 90 * DAY
+
+
+def promote_onwards(
+    workspace: Workspace, which: int | str | None, *, request: Request, mode: Mode | None, share: Share | None,
+    reason: str,
+) -> Moved:  # fmt: skip
+    """Promote what was tested: `which`, or what answers in the environment before."""
+    asked = entrance_of(workspace, workspace.environment)
+    came_from = request.came_from or asked.earlier
+    if came_from != asked.earlier and not request.emergency:
+        before = asked.earlier or "no other environment"
+        raise PromotionRefused(
+            f"{workspace.environment} is entered from {before}, not from {came_from}",
+            fix="follow the order of the project file; only --emergency leaves it",
+        )
+    digest = _tested(workspace, which, came_from)
+    publish_version(workspace, digest)
+    ports = release_ports(workspace, request)
+    return promote(move(workspace, reason), digest, ports, plan=rollout(workspace), mode=mode, share=share)
+
+
+def approve_version(workspace: Workspace, which: int | str, *, key: Path | None, lasts: int, reason: str) -> Approved:
+    """Record an approval by this machine's key, or by the private key in a file."""
+    asked = entrance_of(workspace, workspace.environment)
+    if asked.environment == LOCAL:
+        raise InvalidValue("the local environment needs no approvals", fix="name another: --env production")
+    if lasts > LONGEST_APPROVAL:
+        raise InvalidValue("an approval that lasts longer than 90d", fix="approve again when it has ended")
+    pem = workspace.keys.signing_key() if key is None else _bytes(key, 16 << 10)
+    ports = ApprovePorts(
+        ledger=workspace.ledger, files=workspace.releases, versions=workspace.versions, key=pem, earlier=asked.earlier
+    )
+    return approve(move(workspace, reason), which, ports, lasts=lasts)
+
+
+def read_reports(files: Iterable[tuple[str, Path]]) -> tuple[ReportFile, ...]:
+    """Return SBOMs and scans, as (kind, file), in the order given."""
+    return tuple(read_report(kind, path.name, _bytes(path, MAX_BYTES)) for kind, path in files)
+
+
+def _tested(workspace: Workspace, which: int | str | None, before: str) -> int | str:
+    """Return the digest of what answers in the environment before, numbered here too; else what was asked for.
+
+    Environments with ledgers of their own number versions of their own: a number means the one that answers there.
+    """
+    release = workspace.releases.read(before)[0] if before else None
+    if which is None and not before:
+        raise PromotionRefused(
+            f"no environment stands before {workspace.environment}", fix="name the version: mainspring promote 3"
+        )
+    if which is None and release is None:
+        raise PromotionRefused(f"nothing serves in {before} yet", fix="promote there first")
+    if release is None or which not in (None, release.champion.version, release.champion.digest):
+        return which or ""
+    if release.model == workspace.settings.name:
+        workspace.versions.assign(release.model, release.champion.digest)
+    return release.champion.digest
+
+
+def _bytes(path: Path, at_most: int) -> bytes:
+    try:
+        with path.open("rb") as stream:
+            return stream.read(at_most + 1)
+    except OSError as error:
+        raise NotFound(f"{path} cannot be read: {error.strerror}", fix="give a file that exists") from error

@@ -1,0 +1,244 @@
+"""dev -> staging -> production on a real repository: order, soak, approvals, freezes, emergencies, evidence."""
+
+import json
+from pathlib import Path
+
+import pytest
+from tests.flows.rungs import Rungs, git, make_rungs
+
+from mainspring.adapters.files.models import ModelStore
+from mainspring.app.releases import audit, roll_back
+from mainspring.deliver.ports import GATE
+from mainspring.deliver.promotion import PromotionRefused
+from mainspring.deliver.release import ReleaseRefused, Share
+from mainspring.flows.moves import PAPERS
+from mainspring.kernel.digests import digest_bytes
+from mainspring.kernel.errors import MainspringError, NotFound
+from mainspring.kernel.events import Draft
+from mainspring.kernel.times import HOUR, format_time
+from mainspring.security.keys import key_id, new_key, public_of
+from mainspring.security.signing import SignatureRefused
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def rungs(tmp_path: Path) -> Rungs:
+    return make_rungs(tmp_path / "small")
+
+
+def evidence(rungs: Rungs, environment: str, digest: str) -> dict[str, object]:
+    place = f"main:environments/{environment}/evidence/{digest.removeprefix('sha256:')[:12]}.json"
+    found: dict[str, object] = json.loads(git(rungs.root, "show", place))["evidence"]
+    return found
+
+
+def test_a_version_goes_up_the_rungs_as_the_digest_that_was_tested(rungs: Rungs) -> None:
+    digest = rungs.soaked(1)
+    rungs.approve("ann", 1)
+    rungs.approve("bob", digest)
+    moved = rungs.promote("production")
+    assert moved.release.champion.digest == digest
+    told = moved.event.body if moved.event else {}
+    assert told["approved_by"] == "ann, bob"
+    assert told["from"].startswith("staging ")
+    facts = evidence(rungs, "production", digest)
+    assert (facts["digest"], facts["approved_by"], facts["emergency"]) == (digest, ["ann", "bob"], "")
+    assert facts["gate"]["verdict"]["passed"] is True  # type: ignore[index]
+    assert facts["from"]["environment"] == "staging"  # type: ignore[index]
+    last = rungs.at("production").releases.log("production")[0]
+    data = git(rungs.root, "show", f"main:environments/production/evidence/{digest[7:19]}.json")
+    assert last.trailers[PAPERS["evidence"]] == digest_bytes(data.encode())
+    assert git(rungs.root, "status", "--porcelain") == ""
+    for environment in ("dev", "staging", "production"):
+        report = audit(rungs.at(environment))
+        assert [problem.what for problem in report.problems if environment in problem.what] == []
+
+
+def test_a_rung_cannot_be_skipped(rungs: Rungs) -> None:
+    rungs.model(1)
+    with pytest.raises(PromotionRefused, match="version 1 is not the champion of dev: nothing serves there yet"):
+        rungs.promote("staging", 1)
+    with pytest.raises(PromotionRefused, match="nothing serves in staging yet"):
+        rungs.promote("production")
+    rungs.promote("dev", 1)
+    with pytest.raises(PromotionRefused, match="production is entered from staging, not from dev"):
+        rungs.promote("production", came_from="dev")
+    with pytest.raises(PromotionRefused, match="no environment stands before dev"):
+        rungs.promote("dev")
+    with pytest.raises(NotFound, match="no environment 'prod'"):
+        rungs.promote("prod", 1)
+
+
+def test_a_version_on_trial_was_not_tested_yet(rungs: Rungs) -> None:
+    for number in (1, 2):
+        rungs.model(number)
+    rungs.promote("dev", 1)
+    rungs.trial("dev", 2)
+    with pytest.raises(PromotionRefused, match="version 2 is not the champion of dev: version 1 answers there"):
+        rungs.promote("staging", 2)
+
+
+def test_soak_is_waited_for_and_said_to_the_second(rungs: Rungs) -> None:
+    rungs.soaked(1)
+    rungs.approve("ann", 1)
+    rungs.approve("bob", 1)
+    rungs.clock.at -= HOUR
+    with pytest.raises(PromotionRefused, match=f"less than 2d: wait until {format_time(rungs.clock.at + HOUR)}"):
+        rungs.promote("production")
+    rungs.clock.at += HOUR
+    assert rungs.promote("production").changed
+
+
+@pytest.mark.parametrize(
+    ("body", "what"),
+    [({"signals": ["quality"], "faults": []}, "lost quality"), ({"signals": [], "faults": ["size is empty"]}, "size")],
+)
+def test_a_sick_version_stays_where_it_is(rungs: Rungs, body: dict[str, object], what: str) -> None:
+    digest = rungs.soaked(1)
+    for who in ("ann", "bob"):
+        rungs.approve(who, 1)
+    ledger = rungs.at("staging").ledger
+    ledger.append([Draft(kind="window.judged", subject=digest, actor="watch", body=body)], at=rungs.clock.at)
+    with pytest.raises(PromotionRefused, match=what):
+        rungs.promote("production")
+    well = {"signals": ["output_drift"], "faults": []}
+    ledger.append([Draft(kind="window.judged", subject=digest, actor="watch", body=well)], at=rungs.clock.at)
+    assert rungs.promote("production").changed
+    assert evidence(rungs, "production", digest)["from"]["windows"] == 2  # type: ignore[index]
+
+
+def test_approvals_are_counted_by_person_and_not_twice(rungs: Rungs) -> None:
+    rungs.soaked(1)
+    with pytest.raises(PromotionRefused, match=r"0 of 2 approvals: mainspring approve 1 --env production"):
+        rungs.promote("production")
+    first = rungs.approve("ann", 1)
+    again = rungs.approve("ann", 1)
+    assert (first.changed, again.changed, again.commit) == (True, False, first.commit)
+    with pytest.raises(PromotionRefused, match=r"1 of 2 approvals \(of ann\)"):
+        rungs.promote("production")
+    assert rungs.approve("cat", 1).names == ("ann", "cat")
+    assert rungs.promote("production").changed
+    events = rungs.at("production").ledger.read(kind="promotion.approved")
+    assert [event.body["approver"] for event in events] == ["ann", "cat"]
+
+
+def test_who_trained_or_promotes_does_not_approve(rungs: Rungs) -> None:
+    rungs.soaked(1)
+    own = rungs.root / "environments" / "production" / "approvers" / "dan.pem"
+    own.write_bytes(public_of(rungs.at("local").keys.signing_key()))
+    (own.parent / f"{rungs.at('local').actor.removeprefix('user:')}.pem").write_bytes(public_of(rungs.keys["cat"]))
+    (own.parent / "cat.pem").unlink()
+    git(rungs.root, "add", "-A")
+    git(rungs.root, "commit", "-qm", "more approvers")
+    rungs.keys["dan"] = rungs.at("local").keys.signing_key()
+    for who in ("ann", "dan", "cat"):  # dan's key signed the model and promotes; cat's file bears the promoter's name
+        rungs.approve(who, 1)
+    with pytest.raises(PromotionRefused, match=r"1 of 2 approvals \(of ann\)"):
+        rungs.promote("production")
+
+
+def test_an_approval_is_of_one_digest_one_environment_and_ends(rungs: Rungs) -> None:
+    rungs.soaked(1)
+    rungs.approve("ann", 1, lasts=HOUR)
+    rungs.approve("bob", 1)
+    rungs.clock.at += HOUR
+    with pytest.raises(PromotionRefused, match=r"1 of 2 approvals \(of bob\)"):
+        rungs.promote("production")
+    assert rungs.approve("ann", 1).changed  # it had ended
+    assert rungs.promote("production").changed
+
+
+def test_a_roll_back_makes_old_approvals_void(rungs: Rungs) -> None:
+    for number in (1, 2):
+        rungs.soaked(number)
+        for who in ("ann", "bob"):
+            rungs.approve(who, number)
+        rungs.promote("production")
+    roll_back(rungs.at("production"), "it was bad")
+    with pytest.raises(PromotionRefused, match="0 of 2 approvals"):
+        rungs.promote("production", 2)
+    assert rungs.approve("ann", 2).approval.entry == 2
+    rungs.approve("bob", 2)
+    assert rungs.promote("production", 2).changed
+
+
+def test_a_stranger_cannot_approve_and_a_forged_approval_does_not_count(rungs: Rungs) -> None:
+    digest = rungs.soaked(1)
+    rungs.keys["eve"] = new_key()
+    with pytest.raises(PromotionRefused, match="is not an approver's of production"):
+        rungs.approve("eve", 1)
+    rungs.approve("ann", 1)
+    folder = rungs.root / "environments" / "production" / "approvals"
+    (mine,) = folder.iterdir()
+    signed = json.loads(mine.read_bytes())
+    signed["key"] = key_id(public_of(rungs.keys["bob"]))
+    (folder / f"{digest[7:19]}-{signed['key'][:12]}.json").write_text(json.dumps(signed))
+    (folder / f"{digest[7:19]}-junk.json").write_text("{")
+    git(rungs.root, "add", "-A")
+    git(rungs.root, "commit", "-qm", "forged")
+    with pytest.raises(PromotionRefused, match="signature does not hold") as caught:
+        rungs.promote("production")
+    assert "1 of 2 approvals" in caught.value.what
+    assert "junk.json does not count: it cannot be read" in caught.value.what
+
+
+def test_a_freeze_says_when_it_ends_and_why(rungs: Rungs) -> None:
+    rungs.soaked(1)
+    for who in ("ann", "bob"):
+        rungs.approve(who, 1)
+    while not rungs.at("production").settings.environments["production"].freezes[0].until(rungs.clock.at):
+        rungs.clock.at += HOUR
+    with pytest.raises(PromotionRefused, match=r"frozen until \d{4}-\d\d-\d\dT08:00:00Z: nobody is there"):
+        rungs.promote("production")
+
+
+def test_an_emergency_skips_the_rules_on_record_and_never_a_signature_or_a_gate(rungs: Rungs) -> None:
+    digest = rungs.model(1)
+    moved = rungs.promote("production", 1, emergency="the old model\nis down")
+    assert moved.event is not None
+    assert moved.event.body["emergency"] == "the old model is down"
+    facts = evidence(rungs, "production", digest)
+    assert facts["emergency"] == "the old model\nis down"
+    skipped = [what[:20] for what in facts["skipped"]]  # type: ignore[attr-defined]
+    assert skipped == ["version 1 is not the", "it has 0 of 2 approv", "production is frozen"]
+    last = rungs.at("production").releases.log("production")[0]
+    assert last.trailers["Mainspring-Emergency"] == "the old model is down"
+    failed = rungs.model(2, passed=False)
+    with pytest.raises(ReleaseRefused, match="did not pass its gate"):
+        rungs.promote("production", 2, emergency="now")
+    models = ModelStore(rungs.root / ".mainspring" / "models")
+    models.attest(failed, GATE, b'{"passed": true}')
+    models.attest(failed, "model.sig", b"{}")
+    with pytest.raises(SignatureRefused):
+        rungs.promote("production", 2, emergency="now")
+
+
+def test_who_promotes_must_be_known(rungs: Rungs) -> None:
+    rungs.soaked(1)
+    for who in ("ann", "bob"):
+        rungs.approve(who, 1)
+    rungs.at("local").keys.create()  # type: ignore[attr-defined]
+    with pytest.raises(PromotionRefused, match="does not know the key of who promotes"):
+        rungs.promote("production")
+
+
+def test_an_ab_test_needs_a_share_that_leaves_both_some(rungs: Rungs) -> None:
+    for number in (1, 2):
+        rungs.model(number)
+    rungs.promote("dev", 1)
+    for share in (Share(100), Share(0), Share(50, 10)):
+        with pytest.raises(MainspringError):
+            rungs.trial("dev", 2, share)
+    trial = rungs.trial("dev", 2, Share(30)).release.challenger
+    assert trial is not None
+    assert (trial.mode, trial.weight) == ("ab", 30)
+
+
+def test_nothing_is_asked_of_a_roll_back(rungs: Rungs) -> None:
+    for number in (1, 2):
+        rungs.model(number)
+        rungs.promote("production", number, emergency="tests")
+    while not rungs.at("production").settings.environments["production"].freezes[0].until(rungs.clock.at):
+        rungs.clock.at += HOUR
+    assert roll_back(rungs.at("production"), "down").release.champion.version == 1
