@@ -7,7 +7,9 @@ from mainspring.deliver.render import (
     argocd,
     chart,
     checks,
+    compose,
     github,
+    gitlab,
     images,
     mlflow,
     monitoring,
@@ -31,7 +33,9 @@ RENDERERS: tuple[Callable[[Subject], Files], ...] = (
     chart.files,
     images.files,
     checks.files,
+    compose.files,
     github.files,
+    gitlab.files,
     monitoring.files,
 )
 
