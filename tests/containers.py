@@ -110,7 +110,7 @@ def play(documents: Sequence[dict[str, Any]], folder: Path) -> str:
 
 def remove(name: str, volumes: Sequence[str]) -> None:
     """Remove what `play` started under a name, with its volumes."""
-    podman("pod", "rm", "--force", "--ignore", f"{name}-pod-0", check=False)
+    podman("pod", "rm", "--force", "--time", "0", "--ignore", f"{name}-pod-0", check=False)
     for volume in volumes:
         podman("volume", "rm", "--force", f"{name}-{volume}", check=False)
 
@@ -120,6 +120,7 @@ def _adapted(document: dict[str, Any]) -> dict[str, Any]:
     if document["kind"] == "Deployment":
         pod = document["spec"]["template"]["spec"]
         pod["hostNetwork"] = True
+        pod["restartPolicy"] = "Never"  # so that its exit status is seen
         pod["containers"][0]["imagePullPolicy"] = "Never"
         del pod["containers"][0]["ports"]
         for volume in pod["volumes"]:
