@@ -11,9 +11,11 @@ from ruamel.yaml import YAML
 from skl2onnx.common.data_types import FloatTensorType, StringTensorType
 from sklearn.linear_model import LogisticRegression
 from tests import tools
+from tests.flows.small_project import START
 from tests.flows.test_import import CITIES, NUMBERS, _mixed, _onnx
-from tests.unit.app.small_workspace import FILE, START, make_workspace, opened
+from tests.unit.app.small_workspace import FILE, make_workspace, opened
 
+from mainspring.adapters.files.keys import Keys as FileKeys
 from mainspring.app.importing import Wanted, import_model
 from mainspring.app.releases import promote_version
 from mainspring.app.rendering import render_ports, subject_of
@@ -44,7 +46,7 @@ def make(root: Path) -> Path:
         (root / "m.onnx").write_bytes(_onnx(estimator, kinds))
         found = import_model(workspace, Wanted(source=str(root / "m.onnx"), mirror=False))
         workspace.models.attest(found.digest, GATE, b'{"passed": true}')
-    workspace.keys.trust(ENVIRONMENT, public_of(workspace.keys.signing_key()))
+    FileKeys(workspace.paths.state, root).trust(ENVIRONMENT, public_of(workspace.keys.signing_key()))
     return root
 
 
