@@ -76,6 +76,7 @@ def _place(workspace: Workspace, environment: Environment) -> Place:
         image=environment.image, steps_image=environment.steps_image, stores=dict(environment.stores),
         release=_release(workspace, environment.name), trust=_trust(workspace, environment.name),
         serving=_serving(workspace, environment.name), network=environment.network, serverless=environment.serverless,
+        seldon=environment.seldon,
     )  # fmt: skip
 
 

@@ -58,6 +58,7 @@ class Place:
     a `secret://` reference where it holds credentials. release: the release file as a document, or None before the
     first release. trust: file name -> public key (PEM) that may vouch for a model there. serving: `serving.yaml` as a
     document. network: who may talk to whom. serverless: KServe runs the server under Knative.
+    seldon: `v1` or `v2` of Seldon Core.
     """
 
     name: str
@@ -74,6 +75,7 @@ class Place:
     serving: Mapping[str, object] = field(default_factory=dict)
     network: Network = field(default_factory=Network)
     serverless: bool = False
+    seldon: str = "v1"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

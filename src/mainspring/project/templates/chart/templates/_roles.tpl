@@ -32,11 +32,11 @@ Seldon mirrors a shadow itself. Routing by key is lost: a platform splits reques
 {{- $mirrored := include "mainspring.mirrored" . -}}
 {{- $whole := include "mainspring.release" . | fromJson -}}
 {{- $stable := $whole -}}
-{{- if $split }}{{ $stable = merge (dict "challenger" (merge (dict "weight" 0 "mode" "shadow") .Values.challenger)) $whole }}{{ end -}}
+{{- if $split }}{{ $stable = merge (dict "challenger" (set (set (deepCopy .Values.challenger) "weight" 0) "mode" "shadow")) (omit $whole "challenger") }}{{ end -}}
 {{- if $mirrored }}{{ $stable = omit $whole "challenger" }}{{ end -}}
 {{ include "mainspring.file" .Values.champion }}: | {{- $stable | toPrettyJson | nindent 2 }}
 {{- if or $split $mirrored }}
-{{- $tried := merge (dict "challenger" (merge (dict "weight" 100 "mode" "canary") .Values.challenger)) $whole }}
+{{- $tried := merge (dict "challenger" (set (set (deepCopy .Values.challenger) "weight" 100) "mode" "canary")) (omit $whole "challenger") }}
 {{ include "mainspring.file" .Values.challenger }}: | {{- $tried | toPrettyJson | nindent 2 }}
 {{- end }}
 {{- end -}}
@@ -48,7 +48,14 @@ Seldon mirrors a shadow itself. Routing by key is lost: a platform splits reques
 {{- mulf (float64 $number) (get $units (trimPrefix $number .)) -}}
 {{- end -}}
 
-{{/* A pod's spec but for its containers, as KServe's predictor embeds it. */}}
+{{/* A pod's spec but for its containers, as KServe's predictor embeds it; Knative takes fewer fields. */}}
 {{- define "mainspring.aroundContainer" -}}
-{{- omit (include "mainspring.podSpec" . | fromYaml) "containers" | toYaml -}}
+{{- $spec := omit (include "mainspring.podSpec" . | fromYaml) "containers" -}}
+{{- if .root.Values.serverless }}{{ $spec = omit $spec "topologySpreadConstraints" "terminationGracePeriodSeconds" "priorityClassName" }}{{ end -}}
+{{- toYaml $spec -}}
+{{- end -}}
+
+{{/* The Service that an Ingress or a route leads to: under Argo Rollouts the stable one, beside which it adds. */}}
+{{- define "mainspring.entryService" -}}
+{{- include "mainspring.name" . }}{{ if eq .Values.platform "rollouts" }}-stable{{ end }}
 {{- end -}}
