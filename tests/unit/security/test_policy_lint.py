@@ -169,3 +169,13 @@ def test_no_document_breaks_a_rule(document: dict[str, object]) -> None:
     text = dump(Objects([document]))
     for kind in ("kubernetes", "workflow"):
         lint([read_text("a.yaml", kind, text)])
+
+
+@pytest.mark.parametrize(("policy", "asked"), [("Never", False), ("OnFailure", False), ("Always", True)])
+def test_only_a_pod_that_runs_for_ever_needs_probes(policy: str, asked: bool) -> None:
+    spec = {**safe_pod(), "restartPolicy": policy}
+    for container in spec["containers"]:  # type: ignore[attr-defined]
+        container.pop("readinessProbe", None)
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a", "namespace": "b"}, "spec": spec}
+    found = lint([read_text("pod.yaml", "kubernetes", dump(Objects([pod])))])
+    assert ("pod-probes" in {item.rule.id for item in found}) == asked

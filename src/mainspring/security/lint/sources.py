@@ -65,10 +65,14 @@ def pods(document: dict[str, Any]) -> Iterator[PodSpec]:
     if path is not None:
         spec = at(document, path)
         if isinstance(spec, dict):
-            yield PodSpec(spec=spec, path=path, serving=kind not in ("Job", "CronJob"))
+            yield PodSpec(spec=spec, path=path, serving=kind not in ("Job", "CronJob") and _restarts(spec))
     if kind in _WORKFLOWS:
         root: Path = ("spec", "workflowSpec") if kind == "CronWorkflow" else ("spec",)
         yield from _templates(document, root)
+
+
+def _restarts(spec: dict[str, Any]) -> bool:
+    return spec.get("restartPolicy") not in ("Never", "OnFailure")
 
 
 def _templates(document: dict[str, Any], root: Path) -> Iterator[PodSpec]:
