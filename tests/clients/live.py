@@ -72,13 +72,13 @@ def served(root: Path, *options: str, keys: bool) -> Iterator[Live]:
     roles = ("predict", "metadata", "label", "metrics")
     asked = [part for role in roles for part in ("--role", role)]
     token = json.loads(_told(root, "tokens", "create", "clients", *asked, "--json"))["secret"] if keys else ""
-    (graph,) = (root / ".mainspring" / "models").rglob("model.onnx")
+    (model,) = (root / ".mainspring" / "models").rglob("files/model.*")
     argv = [*_mainspring(root), "serve", "--port", "0", "--grpc-port", "0", "--json", *options]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:
             at = json.loads(process.stdout.readline())
-            yield Live(at["public"], at["grpc"], token, NAME, graph.read_bytes())
+            yield Live(at["public"], at["grpc"], token, NAME, model.read_bytes())
         finally:
             process.terminate()
             assert process.wait(30) == 0

@@ -24,7 +24,7 @@ class Room:
         self.root, self.store, self.keys = root, ModelStore(root / "models"), Keys(root / "state", root)
         self.releases = MemoryReleases()
         self.plane = Plane(log=ListSink(), clock=FixedClock(NOW), random=random.randbytes)
-        models = SignedModels(self.store, self.keys, "local", threads=1)
+        models = SignedModels(self.store, self.keys, "local")
         self.reconciler = Reconciler(self.plane, self.releases, models)
         self.good, self.next = (registered(self.store, self.keys, factor) for factor in (0.5, 0.25))
         self.release(1, self.good)

@@ -40,7 +40,7 @@ def test_a_candidate_is_trained_judged_signed_and_numbered_once(small: Small) ->
         item.name: np.array(contract.sample["columns"][item.name], dtype=object if item.kind == "string" else float)
         for item in contract.inputs
     }
-    scores = small.steps.scorer(files["model.onnx"], contract.inputs)(sample)
+    scores = small.steps.scorer(files["model.onnx"], contract.inputs, ())(sample)
     assert np.allclose(scores, np.array(contract.sample["scores"], float), atol=1e-6)
     assert json.loads(small.models.evidence(result.digest, "gate") or b"")["passed"] is True
     kinds = [event.kind for event in small.ledger.read(run="r1")]

@@ -6,7 +6,7 @@ The server hands over bytes that it has verified; the process opens no file.
 
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -15,7 +15,8 @@ import numpy as np
 
 from mainspring.adapters.process.sidecar import Patience, Sidecar, SidecarGone, SidecarLate
 from mainspring.adapters.shap.attributions import ExplainMissing
-from mainspring.kernel.contract import Contract, read_contract
+from mainspring.app.engines import packed, scorer, unpacked
+from mainspring.kernel.contract import Contract, model_of, read_contract
 from mainspring.kernel.errors import InvalidValue
 from mainspring.serve.errors import BadInput, DeadlinePassed, NotReady
 from mainspring.serve.questions import Explanation
@@ -31,16 +32,10 @@ _UNIT = "probability"
 class Told(msgspec.Struct, frozen=True):
     """What the process is told first: files of a verified model; profile is empty where it has none."""
 
-    graph: bytes
+    model: bytes
+    trust: tuple[str, ...]
     contract: bytes
     profile: bytes
-
-
-class Table(msgspec.Struct, frozen=True):
-    """Columns on the wire: float64 as bytes, texts as lists."""
-
-    numbers: dict[str, bytes]
-    texts: dict[str, list[str | None]]
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -54,11 +49,11 @@ class Found(msgspec.Struct, frozen=True):
 class Explainers:
     """Explains rows by models, each in a process that the first question for it starts."""
 
-    def __init__(self, files: Callable[[str], Mapping[str, bytes]], log: Path) -> None:
-        """files: digest -> the verified files of a model. log: what the processes say."""
+    def __init__(self, files: Callable[[str], Mapping[str, bytes]], log: Path, trust: Sequence[str]) -> None:
+        """files: digest -> the verified files of a model. log: what the processes say. trust: types that they open."""
         if find_spec("shap") is None:
             raise ExplainMissing("explanations need shap", fix="pip install 'mainspring[explain]'")
-        self._files, self._log = files, log
+        self._files, self._log, self._trust = files, log, tuple(trust)
         self._kept: dict[str, tuple[Contract, Sidecar]] = {}
         self._guard = threading.Lock()
 
@@ -67,7 +62,7 @@ class Explainers:
         contract, sidecar = self._of(digest)
         names = tuple(item.name for item in contract.inputs)
         try:
-            answer = sidecar.call(msgspec.msgpack.encode(_table({name: columns[name] for name in names})))
+            answer = sidecar.call(packed({name: columns[name] for name in names}))
         except SidecarLate as error:
             raise DeadlinePassed("no explanation in time", fix="send fewer rows") from error
         except SidecarGone as error:
@@ -95,31 +90,15 @@ class Explainers:
                     _, oldest = self._kept.pop(next(iter(self._kept)))
                     oldest.close()
                 files = self._files(digest)
-                told = Told(files["model.onnx"], files["contract.json"], files.get("profile.json", b""))
+                told = Told(model_of(files), self._trust, files["contract.json"], files.get("profile.json", b""))
                 argv = [sys.executable, "-P", "-m", "mainspring.app.explaining"]
                 sidecar = Sidecar(argv, lambda: msgspec.msgpack.encode(told), log=self._log, patience=_PATIENCE)
                 self._kept[digest] = read_contract(told.contract), sidecar
             return self._kept[digest]
 
 
-def _table(columns: Columns) -> Table:
-    return Table(
-        {name: values.astype("<f8").tobytes() for name, values in columns.items() if values.dtype != object},
-        {name: values.tolist() for name, values in columns.items() if values.dtype == object},
-    )
-
-
-def _columns(table: Table) -> Columns:
-    columns: Columns = {name: np.frombuffer(data, "<f8") for name, data in table.numbers.items()}
-    for name, texts in table.texts.items():
-        columns[name] = np.empty(len(texts), dtype=object)
-        columns[name][:] = texts
-    return columns
-
-
 def answering(hello: bytes) -> Callable[[bytes], bytes]:
     """Return what explains tables, from the bytes of `Told`; its own sample is explained first, to be warm."""
-    from mainspring.adapters.onnx.scorer import Scorer
     from mainspring.adapters.shap.attributions import METHOD, Attributions
     from mainspring.observe.backgrounds import background
     from mainspring.observe.profiles import read_reference
@@ -128,11 +107,11 @@ def answering(hello: bytes) -> Callable[[bytes], bytes]:
     contract = read_contract(told.contract)
     sample, _ = sample_of(contract)
     rows = background(read_reference(told.profile), _ROWS) if told.profile else sample
-    attributions = Attributions(Scorer(told.graph, contract.inputs), contract.inputs, rows)
+    attributions = Attributions(scorer(told.model, contract.inputs, told.trust), contract.inputs, rows)
     attributions.of(sample)
 
     def answer(payload: bytes) -> bytes:
-        base, values = attributions.of(_columns(msgspec.msgpack.decode(payload, type=Table)))
+        base, values = attributions.of(unpacked(payload))
         return msgspec.msgpack.encode(Found(METHOD, base.tobytes(), np.ascontiguousarray(values).tobytes()))
 
     return answer

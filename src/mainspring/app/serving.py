@@ -23,7 +23,7 @@ from mainspring.app.mounted import (
 from mainspring.app.paths import STATE, readings_file
 from mainspring.app.prediction_log import LocalLog, open_log
 from mainspring.deliver.ports import ModelStore, ReleaseFiles
-from mainspring.kernel.contract import Contract, read_contract
+from mainspring.kernel.contract import GRAPH_FILE, Contract, model_name, model_of, read_contract
 from mainspring.kernel.errors import InvalidValue
 from mainspring.kernel.files import make_private
 from mainspring.kernel.times import Clock, FixedClock
@@ -68,27 +68,43 @@ class ServerRoom:
         return self.root / STATE
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PythonRules:
+    """How models run that are no graphs. trust: types that they may contain. log: takes what their processes say."""
+
+    trust: tuple[str, ...] = ()
+    log: Path = Path(os.devnull)
+
+
 class SignedModels:
     """Opens models for serving: digest and signature are checked at every open.
 
-    log: told which columns a model keeps out of it, before the model can be asked.
+    log: told which columns a model keeps out of it, before the model can be asked. python: how models run that are no
+    graphs, or None where none does.
     """
 
     def __init__(
-        self, models: ModelStore, keys: Trust, environment: str, threads: int, log: PredictionLog | None = None
-    ) -> None:
-        self._models, self._keys, self._environment, self._threads = models, keys, environment, threads
-        self._log = log
+        self, models: ModelStore, keys: Trust, environment: str, *, log: PredictionLog | None = None,
+        python: "PythonRules | None" = None,
+    ) -> None:  # fmt: skip
+        self._models, self._keys, self._environment = models, keys, environment
+        self._log, self._python = log, python or PythonRules()
 
     def open(self, digest: str) -> LoadedModel:
         """Return the verified model with its engine."""
-        from mainspring.adapters.onnx.scorer import Scorer
-
         files = self.files(digest)
         contract = read_contract(files["contract.json"])
         if self._log is not None and contract.redact:
             self._log.redact_also(contract.redact)
-        return LoadedModel(contract=contract, engine=Scorer(files["model.onnx"], contract.inputs, self._threads))
+        data = model_of(files)
+        if model_name(data) != GRAPH_FILE:
+            from mainspring.app.python_models import PythonEngine
+
+            engine = PythonEngine(data, contract.inputs, self._python.trust, log=self._python.log)
+            return LoadedModel(contract=contract, engine=engine, beside=True)
+        from mainspring.adapters.onnx.scorer import Scorer
+
+        return LoadedModel(contract=contract, engine=Scorer(data, contract.inputs))
 
     def files(self, digest: str) -> Mapping[str, bytes]:
         """Return a model's verified files by name."""
@@ -164,15 +180,16 @@ def _member(label: str, room: ServerRoom, replay_clock: bool) -> Member:
 
     mounted = room.mounted
     clock = _clock(room, replay_clock)
+    rules = serving_rules(mounted, room.root, room.environment)
     log = open_log(
-        LocalLog(room.state / "log", worker=room.worker, durable=not replay_clock, keep=room.log_keep_mb << 20),
-        serving_rules(mounted, room.root, room.environment),
+        LocalLog(room.state / "log", worker=room.worker, durable=not replay_clock, keep=room.log_keep_mb << 20), rules,
         source=f"{room.environment}/{room.root.name}", sinks=room.log_sinks,
     )  # fmt: skip
     plane = Plane(log=log, clock=clock, random=os.urandom, assemble=_assembler(room))
     releases = CommittedReleases(release_files(mounted, room.root), room.environment)
     keys, kept = trust_of(mounted, room.state, room.root), models_at(mounted.models, room.state / "models")
-    models = SignedModels(kept, keys, room.environment, threads=1, log=log)
+    python = PythonRules(trust=rules.trust, log=room.state / "python.log")
+    models = SignedModels(kept, keys, room.environment, log=log, python=python)
     reconciler, labels = (
         Reconciler(
             plane,
@@ -183,15 +200,15 @@ def _member(label: str, room: ServerRoom, replay_clock: bool) -> Member:
         ),
         LabelInbox(room.state / "labels"),
     )
-    explaining = Explaining(plane, _explainer(models, room)) if room.explain else None
+    explaining = Explaining(plane, _explainer(models, room, rules.trust)) if room.explain else None
     return Member(label=label, plane=plane, log=log, reconciler=reconciler, labels=labels, explaining=explaining)
 
 
-def _explainer(models: SignedModels, room: ServerRoom) -> Explainer:
+def _explainer(models: SignedModels, room: ServerRoom, trust: Sequence[str]) -> Explainer:
     """Return what explains; refuse at the start what could not be done at the first question."""
     from mainspring.app.explaining import Explainers
 
-    return Explainers(models.files, room.state / "explain.log")
+    return Explainers(models.files, room.state / "explain.log", trust)
 
 
 def key_parts(room: ServerRoom) -> tuple[TokenSource, Clock]:

@@ -4,13 +4,14 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from mainspring.app.engines import scorer
 from mainspring.app.mounted import NOTHING, Mounted
 from mainspring.app.paths import Paths
 from mainspring.app.stores import Stores
@@ -74,12 +75,11 @@ class _Shared:
         from mainspring.adapters.sklearn.trainer import SklearnTrainer
 
         self._store, self._cache, self._environment = stores.content(), stores.step_cache(), environment
-        self._frames, self._trainer = ParquetFrames(), SklearnTrainer(stores.paths.project)
+        self._frames, self._trainer = ParquetFrames(), SklearnTrainer(stores.paths.project, _kept)
         self._sets = _sets(self._store)
 
     def ports(self, stores: Stores) -> StepPorts:
         """Return the ports of one workspace."""
-        from mainspring.adapters.onnx.scorer import Scorer
 
         return StepPorts(
             store=self._store,
@@ -88,7 +88,7 @@ class _Shared:
             frames=self._frames,
             trainer=self._trainer,
             sets=self._sets,
-            scorer=Scorer,
+            scorer=scorer,
             champion=_champion(stores, self._environment),
             scratch=lambda: scratch(stores.paths.shared / "tmp"),
             timer=time.perf_counter,
@@ -102,6 +102,12 @@ def installed(name: str) -> str:
         return version(name)
     except PackageNotFoundError:
         return ""
+
+
+def _kept(estimator: object, trust: Sequence[str]) -> bytes:
+    from mainspring.adapters.skops.estimators import saved
+
+    return saved(estimator, trust)
 
 
 @contextmanager

@@ -1,13 +1,13 @@
 """What developing a model needs from outside."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 from mainspring.develop.runs import Run
 from mainspring.develop.steps import Outcome
-from mainspring.kernel.contract import Input
+from mainspring.kernel.contract import Input, Runtime
 from mainspring.stats.columns import Columns, Floats
 
 Scorer = Callable[[Columns], Floats]
@@ -19,7 +19,8 @@ class TrainingJob:
     """What a trainer is given.
 
     function: `package.module:name`. columns: training rows by feature, sorted by time. target: 0.0 or 1.0 a row.
-    holdout: rows kept for judging, from which the probe is made. params: passed to the function.
+    holdout: rows kept for judging, from which the probe is made. params: passed to the function. runtime: what
+    the model runs as; trust: types that a model which runs as Python may contain.
     """
 
     function: str
@@ -27,13 +28,15 @@ class TrainingJob:
     target: Floats
     holdout: Columns
     params: Mapping[str, str | int | float | bool]
+    runtime: Runtime = "onnx"
+    trust: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trained:
     """What a trainer gives back; the estimator itself never leaves it.
 
-    model: ONNX bytes with one output. inputs: the columns that the graph uses. output: the output's name.
+    model: ONNX bytes with one output, or a skops file. inputs: the columns that it uses. output: the output's name.
     probe: values of every input and, under `score`, the original estimator's P(positive).
     fit_seconds: time inside the user's function.
     """

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from mainspring.kernel.contract import Runtime
+
 RUN_SCHEMA = 1
 
 
@@ -15,6 +17,7 @@ class TrainingPlan:
     window: microseconds of history to learn from, or None for all of it. holdout: microseconds kept for judging.
     params: passed to the function. slices: feature columns by which evidence is broken down; `carrier` means the
     one feature `<view>.carrier`. epsilons: standard deviations by which gates want numbers moved (the largest counts).
+    runtime: what models run as. trust: types that a model which runs as Python may contain.
     loss, confidence: of the comparison with the champion. min_rows: fewest rows to learn from; a tenth to judge on.
     """
 
@@ -27,6 +30,8 @@ class TrainingPlan:
     loss: Literal["log_loss", "brier"] = "log_loss"
     confidence: float = 0.95
     min_rows: int = 100
+    runtime: Runtime = "onnx"
+    trust: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +68,7 @@ def read_run(raw: Mapping[str, Any]) -> Run:
     """Read what `Run.to_json` wrote."""
     plan = dict(raw["training"])
     plan["slices"] = tuple(plan.get("slices", ()))
+    plan["trust"] = tuple(plan.get("trust", ()))
     plan["confidence"] = float(plan.get("confidence", 0.95))
     plan["epsilons"] = tuple(float(value) for value in plan.get("epsilons", ()))
     return Run(**{**raw, "training": TrainingPlan(**plan), "personal": tuple(raw.get("personal", ()))})

@@ -12,7 +12,9 @@ from mainspring.kernel.digests import canonical_json
 from mainspring.kernel.errors import Damaged
 
 CONTRACT_SCHEMA = 1
+GRAPH_FILE, PYTHON_FILE = "model.onnx", "model.skops"
 Kind = Literal["number", "string"]
+Runtime = Literal["onnx", "python"]  # what a model runs as: a graph in the server, or Python in its own process
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +51,19 @@ class Contract:
         if not self.redact:  # so that models without personal data keep their digests
             del document["redact"]
         return canonical_json(document)
+
+
+def model_name(data: bytes) -> str:
+    """Return the file name of a model's bytes: an ONNX graph, or a skops file, which is a zip."""
+    return PYTHON_FILE if data.startswith(b"PK") else GRAPH_FILE
+
+
+def model_of(files: Mapping[str, bytes]) -> bytes:
+    """Return the model among a signed directory's files; raise `Damaged` where there is none, or two."""
+    found = [files[name] for name in (GRAPH_FILE, PYTHON_FILE) if name in files]
+    if len(found) != 1:
+        raise Damaged(f"a model directory has one of {GRAPH_FILE} and {PYTHON_FILE}", fix="register the model again")
+    return found[0]
 
 
 def read_contract(data: bytes) -> Contract:

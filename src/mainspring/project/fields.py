@@ -173,6 +173,12 @@ Function = Annotated[str, Written(
     r"[\w.]+:\w+", "flight_delay.train:fit",
     _matching(_FUNCTION, "a function", "write package.module:function, for example flight_delay.train:fit"),
 )]  # fmt: skip
+TypeName = Annotated[str, Written(
+    r"[A-Za-z_]\w*([.][A-Za-z_]\w*)+", "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+    _matching(
+        re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+"), "a type", "write package.module.Type, as the refusal names it"
+    ),
+)]  # fmt: skip
 SecretRef = Annotated[str, Written(
     r"secret://\S+", "secret://env/ALERT_WEBHOOK",
     _matching(_SECRET_REF, "a secret reference", "write secret://env/NAME or secret://vault/path#field"),

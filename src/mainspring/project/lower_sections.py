@@ -90,6 +90,7 @@ def _training(
         epsilons=tuple(sorted({gate.robustness.epsilon for gate in gates if isinstance(gate, RobustnessEntry)})),
         loss=next((gate.champion.metric for gate in gates if isinstance(gate, ChampionEntry)), "log_loss"),
         confidence=max(confidences, default=0.95), min_rows=section.min_rows,
+        runtime=section.runtime, trust=section.trust,
     )  # fmt: skip
 
 

@@ -37,6 +37,7 @@ from mainspring.project.fields import (
     Section,
     Share,
     Text,
+    TypeName,
 )
 from mainspring.project.gate_models import GateEntry
 from mainspring.project.step_models import StepName, StepSection
@@ -54,6 +55,12 @@ class TrainingSection(Section):
     )
     params: dict[Column, str | int | float | bool] = Field(
         default_factory=dict, description="Parameters passed to the function."
+    )
+    runtime: Literal["onnx", "python"] = Field(
+        default="onnx", description="`python`: for what does not convert to ONNX; it is served from its own process."
+    )
+    trust: tuple[TypeName, ...] = Field(
+        default=(), max_length=200, description="Types beyond skops's own list that a `python` model may contain."
     )
     search: NotYet | None = Field(default=None, description="Search of parameters; not available yet.")
     steps: dict[StepName, StepSection] = Field(

@@ -31,13 +31,14 @@ class ServingFile:
     """What the file says, or what holds without one.
 
     sample: share of requests logged. redact: columns that are never logged; `@key` for the ask keys. key_secret: secret
-    reference by which keys become keyed hashes, or "".
+    reference by which keys become keyed hashes, or "". trust: types that a model which runs as Python may contain.
     """
 
     sample: float = 1.0
     redact: tuple[str, ...] = ()
     key_secret: str = ""
     sinks: tuple[SinkEntry, ...] = ()
+    trust: tuple[str, ...] = ()
 
 
 def read_serving_file(data: bytes, file: str = FILE) -> ServingFile:
@@ -47,12 +48,13 @@ def read_serving_file(data: bytes, file: str = FILE) -> ServingFile:
     except Unreadable as error:
         raise InvalidProject(file, [error.mistake]) from error
     reading = _Reading(document)
-    log = reading.mapping(document.value or {}, (), ("log",)).get("log") or {}
+    whole = reading.mapping(document.value or {}, (), ("log", "trust"))
+    log = whole.get("log") or {}
     found = reading.mapping(log, ("log",), ("sample", "redact", "key_secret", "sinks"))
     read = ServingFile(
         sample=reading.sample(found.get("sample", 1.0)), redact=reading.names(found.get("redact", ())),
         key_secret=reading.reference(found.get("key_secret", ""), ("log", "key_secret")),
-        sinks=tuple(reading.sinks(found.get("sinks", ()))),
+        sinks=tuple(reading.sinks(found.get("sinks", ()))), trust=reading.types(whole.get("trust", ())),
     )  # fmt: skip
     if document.mistakes:
         raise InvalidProject(file, document.mistakes)
@@ -94,6 +96,10 @@ class _Reading:
     def names(self, value: Any) -> tuple[str, ...]:  # noqa: ANN401 - any value
         """Return a list of column names."""
         return self._each(value, ("log", "redact"), lambda item, _: isinstance(item, str) and 0 < len(item) < 200)
+
+    def types(self, value: Any) -> tuple[str, ...]:  # noqa: ANN401 - any value
+        """Return a list of type names."""
+        return self._each(value, ("trust",), lambda item, _: isinstance(item, str) and 0 < len(item) < 300)
 
     def reference(self, value: Any, path: Path) -> str:  # noqa: ANN401 - any value
         """Return a secret reference, or "" where there is none."""

@@ -1,4 +1,4 @@
-"""Which files a model may hold: ONNX that reaches nothing outside itself, and strict JSON. All else is refused.
+"""Which files a model may hold: ONNX that reaches nothing outside itself, strict JSON, and skops files. No others.
 
 An allow-list by content: the name only says what to expect, the bytes must be that. Scanners that look for bad
 things lose (picklescan's history); a file that is neither format is refused whatever it claims.
@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from mainspring.kernel.errors import Refused
+from mainspring.security import skops_files
 from mainspring.security.onnx_wire import Malformed, walk
 
 MAX_ONNX = 500 << 20
@@ -45,7 +46,7 @@ def audit(name: str, data: bytes) -> None:
     suffix = name.rpartition(".")[2] if "." in name else ""
     check = _CHECKS.get(suffix)
     if check is None:
-        raise _refused(name, f"is {_kind(data)} called {name[-40:]!r}; only .onnx and .json are accepted")
+        raise _refused(name, f"is {_kind(data)} called {name[-40:]!r}; only .onnx, .skops and .json are accepted")
     if not data:
         raise _refused(name, "is empty")
     check(name, data)
@@ -123,4 +124,13 @@ def _refused(name: str, what: str) -> ArtifactRefused:
     )
 
 
-_CHECKS: dict[str, Callable[[str, bytes], None]] = {"onnx": _audit_onnx, "json": _audit_json}
+def _audit_skops(name: str, data: bytes) -> None:
+    try:
+        skops_files.walk(data)
+    except skops_files.NotSkops as reason:
+        raise _refused(name, f"is {_kind(data)}, not an acceptable skops file: {reason}") from None
+
+
+_CHECKS: dict[str, Callable[[str, bytes], None]] = {
+    "onnx": _audit_onnx, "json": _audit_json, "skops": _audit_skops,
+}  # fmt: skip

@@ -90,10 +90,15 @@ class PackedEngine(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadedModel:
-    """A verified model: its contract and an engine ready to score."""
+    """A verified model: its contract and an engine ready to score.
+
+    beside: the engine runs in a process of its own, so it may hang or end: it is never asked on the event loop, and
+    never for several requests at once, for one of them might end it.
+    """
 
     contract: Contract
     engine: Engine
+    beside: bool = False
 
 
 class Models(Protocol):

@@ -127,6 +127,8 @@ def checked(number: int, digest: str, model: LoadedModel, cache: ScoreCache | No
     if not np.isfinite(scores).all() or worst > SAMPLE_TOLERANCE:
         raise ModelRefused(f"version {number} is {worst} off on its recorded sample", fix="train it again")
     version.pace.begin(measured(version.score, sample))
+    if model.beside:
+        version.pace.inline = version.pace.batches = False
     return version if cache is None else replace(version, packed=cache.wrapped(digest, version.packed))
 
 

@@ -11,6 +11,7 @@ from tests.unit.adapters import sidecars
 from mainspring.adapters.process.sidecar import Patience, Sidecar, SidecarGone, SidecarLate
 from mainspring.kernel.errors import InvalidValue
 
+PAUSES = Patience(pauses_s=(0.0, 1.0, 4.0))
 ARGV = [sys.executable, sidecars.__file__]
 
 
@@ -30,7 +31,7 @@ def now() -> Now:
 
 @pytest.fixture
 def sidecar(tmp_path: Path, now: Now) -> Iterator[Sidecar]:
-    found = Sidecar(ARGV, lambda: b"told ", log=tmp_path / "log", clock=now)
+    found = Sidecar(ARGV, lambda: b"told ", log=tmp_path / "log", patience=PAUSES, clock=now)
     yield found
     found.close()
 

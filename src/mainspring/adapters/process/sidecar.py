@@ -25,16 +25,19 @@ from mainspring.kernel.errors import InvalidValue, MainspringError
 ANSWERED, REFUSED = b"\0", b"\1"
 LENGTH = struct.Struct("<I")
 MOST_BYTES = 1 << 30
-_PAUSES_S = (0.0, 1.0, 4.0, 15.0, 60.0)
 _STEADY_S = 300.0
 _STOP_S = 5.0
 
 
 class SidecarGone(MainspringError):
-    """The process ended, or was ended, before it answered; the next call may start it again."""
+    """The process ended, or was ended, before it answered; the next call may start it again.
+
+    asked: it ended with this call in hand, not before it was ready for one.
+    """
 
     code = "sidecar.gone"
     exit_code = 75
+    asked = False
 
 
 class SidecarLate(SidecarGone):
@@ -45,10 +48,11 @@ class SidecarLate(SidecarGone):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Patience:
-    """Longest start and longest call, in seconds."""
+    """Longest start and longest call, in seconds; pauses_s: least time between the starts after so many ends."""
 
     start_s: float = 60.0
     call_s: float = 30.0
+    pauses_s: tuple[float, ...] = (0.0, 0.0, 0.0, 1.0, 4.0, 15.0, 60.0)
 
 
 class Sidecar:
@@ -92,7 +96,11 @@ class Sidecar:
         """
         with self._turn:
             self._ready()
-            return self._asked(payload, self._patience.call_s if seconds is None else seconds)
+            try:
+                return self._asked(payload, self._patience.call_s if seconds is None else seconds)
+            except SidecarGone as error:
+                error.asked = True
+                raise
 
     def close(self) -> None:
         """End the process: it sees the end of its input, and is killed if that does not do."""
@@ -103,7 +111,8 @@ class Sidecar:
         if self.pid:
             return
         self._end(0.0)
-        pause = _PAUSES_S[min(self._ended, len(_PAUSES_S) - 1)] - (self._clock() - self._started)
+        pauses = self._patience.pauses_s
+        pause = pauses[min(self._ended, len(pauses) - 1)] - (self._clock() - self._started)
         if self._ended and pause > 0:
             raise SidecarGone("the process ended and is started again later", fix=f"try again in {pause:.0f} s")
         self._log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)

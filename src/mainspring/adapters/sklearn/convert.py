@@ -34,7 +34,7 @@ from mainspring.kernel.contract import Input
 OUTPUT = "score"
 GRAPH = "model"
 OPSETS = {"": 18, "ai.onnx.ml": 3}
-_FIX = "use estimators that convert: docs/guides/training.md names those that were tried"
+_FIX = "use an estimator that converts, or let it run as Python by training.runtime: docs/models.md"
 
 
 def convert(estimator: object, inputs: Sequence[Input]) -> tuple[bytes, tuple[Input, ...]]:

@@ -1,7 +1,7 @@
 """Train with the user's function. The estimator lives and dies inside `SklearnTrainer.train`."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,18 +9,27 @@ from mainspring.adapters.sklearn.convert import OUTPUT, convert
 from mainspring.adapters.sklearn.functions import imported
 from mainspring.adapters.sklearn.pandas_frames import frame_of, inputs_of, rounded, target_of
 from mainspring.adapters.sklearn.probe import probe
-from mainspring.develop.errors import FunctionFailed
+from mainspring.develop.errors import FunctionFailed, NotConvertible
 from mainspring.develop.ports import Trained, TrainingJob
+from mainspring.kernel.contract import Input
 from mainspring.stats.columns import Columns, Floats, is_null
 
 _FIX = "return a fitted two-class classifier; run the function on a few rows in a test"
 
 
-class SklearnTrainer:
-    """Imports functions from a project's folder; fits; converts. root: the folder of the project file."""
+def _nothing_kept(estimator: object, trust: Sequence[str]) -> bytes:
+    raise NotConvertible("models that run as Python are not kept here", fix="set training.runtime to onnx")
 
-    def __init__(self, root: Path) -> None:
-        self._root = root
+
+class SklearnTrainer:
+    """Imports functions from a project's folder; fits; converts.
+
+    root: the folder of the project file. kept: writes an estimator that is to run as Python, given the types that
+    it may contain.
+    """
+
+    def __init__(self, root: Path, kept: Callable[[object, Sequence[str]], bytes] = _nothing_kept) -> None:
+        self._root, self._kept = root, kept
 
     def train(self, job: TrainingJob) -> Trained:
         """Fit and convert. Raises `FunctionNotFound`, `FunctionFailed` or `NotConvertible`."""
@@ -29,12 +38,16 @@ class SklearnTrainer:
             started = time.perf_counter()
             estimator = _fit(function, columns, job)
             seconds = time.perf_counter() - started
-            model, used = convert(estimator, inputs_of(columns))
+            model, used = self._final(estimator, inputs_of(columns), job)
             rows, scores = _probe(estimator, rounded(job.holdout), columns, job.function)
         kept = {item.name: rows[item.name] for item in used}
         return Trained(
             model=model, inputs=used, output=OUTPUT, probe=kept, probe_scores=scores, fit_seconds=seconds
         )  # fmt: skip
+
+    def _final(self, estimator: object, inputs: tuple[Input, ...], job: TrainingJob) -> tuple[bytes, tuple[Input, ...]]:
+        """Return the model in its final form: a graph, or a file of Python objects where the project says so."""
+        return convert(estimator, inputs) if job.runtime == "onnx" else (self._kept(estimator, job.trust), inputs)
 
 
 def _fit(function: Any, columns: Columns, job: TrainingJob) -> Any:  # noqa: ANN401 - the user's estimator

@@ -10,7 +10,7 @@ from mainspring.develop.ports import Frames, Runs, Scorer, StepCache, Trainer
 from mainspring.kernel.contract import Input
 from mainspring.kernel.stores import Store
 
-ScorerOf = Callable[[bytes, Sequence[Input]], Scorer]
+ScorerOf = Callable[[bytes, Sequence[Input], Sequence[str]], Scorer]  # model, inputs, types that it may contain
 ModelFiles = Callable[[str], Mapping[str, bytes]]
 
 

@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from mainspring.deliver.ports import GATE, Keys, ModelStore
 from mainspring.deliver.registry import keep_signed
 from mainspring.develop.runs import Run
-from mainspring.flows.steps.train_model import CONTRACT_FILE, MODEL_FILE, PROFILE_FILE
+from mainspring.flows.steps.train_model import CONTRACT_FILE, PROFILE_FILE
+from mainspring.kernel.contract import model_name
 from mainspring.kernel.digests import canonical_json
 from mainspring.kernel.stores import Store
 
 EVIDENCE, RUN = "evidence", "run"
-NAMES = {"model": MODEL_FILE, "contract": CONTRACT_FILE, "profile": PROFILE_FILE}
+NAMES = {"contract": CONTRACT_FILE, "profile": PROFILE_FILE}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +30,8 @@ class RegisterPorts:
 
 def register_model(run: Run, files: Mapping[str, str], gate: bytes, ports: RegisterPorts) -> str:
     """Store, sign and attest; return the model's digest. gate: the verdict as JSON."""
-    content = {name: ports.store.get(files[key]) for key, name in NAMES.items()}
+    model = ports.store.get(files["model"])
+    content = {model_name(model): model} | {name: ports.store.get(files[key]) for key, name in NAMES.items()}
     digest, _ = keep_signed(run.model, content, ports.models, ports.keys)
     ports.models.attest(digest, EVIDENCE, ports.store.get(files["evidence"]))
     ports.models.attest(digest, RUN, canonical_json(run.to_json()))

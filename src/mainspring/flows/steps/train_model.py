@@ -20,7 +20,7 @@ from mainspring.kernel.contract import Contract
 from mainspring.observe.references import Learnt, learn
 from mainspring.stats.columns import Array, Columns, Floats, length
 
-MODEL_FILE, CONTRACT_FILE, PROFILE_FILE = "model.onnx", "contract.json", "profile.json"
+CONTRACT_FILE, PROFILE_FILE = "contract.json", "profile.json"
 MAX_ROWS = 50_000
 SAMPLE_ROWS = 5
 PROBE_SCORE = "score"
@@ -36,29 +36,33 @@ def train_model(run: Run, files: Mapping[str, str], ports: StepPorts) -> Made:
         trained = ports.trainer.train(
             TrainingJob(
                 function=plan.function, columns=training.columns, target=training.target, holdout=holdout.columns,
-                params=plan.params,
+                params=plan.params, runtime=plan.runtime, trust=plan.trust,
             )
         )  # fmt: skip
         probe = beside.submit(write_table, {**trained.probe, PROBE_SCORE: trained.probe_scores}, ports)
-        hidden = hidden_columns(views.from_json(run.definitions), run.personal, [item.name for item in trained.inputs])
         outputs = {
             "model": ports.store.put(trained.model),
-            "contract": ports.store.put(_contract(run, trained, hidden).to_bytes()),
-            "profile": ports.store.put(_profile(training.columns, learning.result(), trained, hidden, ports)),
+            "contract": ports.store.put(_contract(run, trained).to_bytes()),
+            "profile": ports.store.put(_profile(run, training.columns, learning.result(), trained, ports)),
             "probe": probe.result(),
         }
     metrics = {"fit_seconds": round(trained.fit_seconds, 6), "inputs": float(len(trained.inputs))}
     return Made(outputs=outputs, metrics=metrics | {"model_bytes": float(len(trained.model))})
 
 
-def _contract(run: Run, trained: Trained, hidden: Sequence[str]) -> Contract:
+def _hidden(run: Run, trained: Trained) -> Sequence[str]:
+    """Return the inputs that hold personal data."""
+    return hidden_columns(views.from_json(run.definitions), run.personal, [item.name for item in trained.inputs])
+
+
+def _contract(run: Run, trained: Trained) -> Contract:
     document = views.to_json(views.from_json(run.definitions))
     ask = document["ask"]
     return Contract(
         model=run.model, inputs=trained.inputs, output=trained.output,
         ask={"from": ask["source"], "key": ask["key"], "at": ask["at"]},
         definitions=document, limits={"rows": MAX_ROWS}, sample=_sample(trained),
-        redact=hidden,
+        redact=_hidden(run, trained),
     )  # fmt: skip
 
 
@@ -72,10 +76,12 @@ def _plain(values: Array) -> list[Any]:
     return [None if value != value else value for value in values.tolist()]
 
 
-def _profile(columns: Columns, learnt: Learnt, trained: Trained, hidden: Sequence[str], ports: StepPorts) -> bytes:
+def _profile(run: Run, columns: Columns, learnt: Learnt, trained: Trained, ports: StepPorts) -> bytes:
     """Return the reference profile; what no log may hold cannot be watched, and its values have no place in a file."""
     inputs = [item.name for item in trained.inputs]
-    scores = _scored(ports.scorer(trained.model, trained.inputs), {name: columns[name] for name in inputs})
+    scorer = ports.scorer(trained.model, trained.inputs, run.training.trust)
+    scores = _scored(scorer, {name: columns[name] for name in inputs})
+    hidden = _hidden(run, trained)
     return learnt.with_scores([name for name in inputs if name not in hidden], scores).to_bytes()
 
 

@@ -15,8 +15,8 @@ from mainspring.develop.ports import Scorer
 from mainspring.develop.runs import Run
 from mainspring.flows.steps.ports import Made, StepPorts
 from mainspring.flows.steps.tables import Part, read_holdout, write_table
-from mainspring.flows.steps.train_model import CONTRACT_FILE, MODEL_FILE, PROBE_SCORE
-from mainspring.kernel.contract import Contract, read_contract
+from mainspring.flows.steps.train_model import CONTRACT_FILE, PROBE_SCORE
+from mainspring.kernel.contract import Contract, model_of, read_contract
 from mainspring.stats import metrics
 from mainspring.stats.columns import Columns, Floats, take
 
@@ -30,7 +30,7 @@ def validate_model(run: Run, files: Mapping[str, str], ports: StepPorts) -> Made
     """Write `evidence` (JSON) and `losses` (a row each: key, asked_at, target, scores, losses)."""
     holdout = read_holdout(files, ports)
     contract = read_contract(ports.store.get(files["contract"]))
-    scorer = ports.scorer(ports.store.get(files["model"]), contract.inputs)
+    scorer = ports.scorer(ports.store.get(files["model"]), contract.inputs, run.training.trust)
     columns = _inputs(contract, holdout.columns)
     judged = Judged(target=holdout.target, scores=scorer(columns), asked_at=holdout.asked_at)
     champion = _champion_scores(run, holdout, ports)
@@ -81,7 +81,7 @@ def _champion_scores(run: Run, holdout: Part, ports: StepPorts) -> Floats | None
     files = ports.champion(run.champion)
     contract = read_contract(files[CONTRACT_FILE])
     evidence.require_features([item.name for item in contract.inputs], holdout.columns, run.champion)
-    return ports.scorer(files[MODEL_FILE], contract.inputs)(_inputs(contract, holdout.columns))
+    return ports.scorer(model_of(files), contract.inputs, run.training.trust)(_inputs(contract, holdout.columns))
 
 
 def _compared(run: Run, judged: Judged, champion: Floats) -> dict[str, Any]:
