@@ -1,19 +1,25 @@
 """A run whose steps are on different machines: they meet in the stores of the environment alone."""
 
+import subprocess
 from pathlib import Path
 
 import pytest
 from tests.flows.small_project import START
 from tests.unit.app.small_workspace import FILE, NAME, make_workspace
 
-from mainspring.app.cluster_run import begin_run, end_run, register_run
+from mainspring.adapters.git.lines import RemoteUnreachable
+from mainspring.app.clones import open_clone
+from mainspring.app.cluster_run import begin_run, end_run, register_run, release_run
 from mainspring.app.steps import run_step
+from mainspring.app.watching import hand_over
 from mainspring.app.workspace import Workspace, open_workspace
 from mainspring.develop.errors import LockMismatch, StepFailed
+from mainspring.flows.watch_ports import Candidate, HandedOver
 from mainspring.kernel.errors import NotFound
 from mainspring.kernel.times import DAY, FixedClock
 
 STEPS = ("fetch-data", "preprocess", "train-model", "validate-model")
+ANSWERS = "it answers there already"
 CLUSTER = """environments:
   local: {}
   staging: {platform: deployment, stores: {ledger: "sqlite:///SHARED/ledger.db", tables: "file://SHARED/tables",
@@ -53,6 +59,44 @@ def test_steps_on_five_machines_make_one_registered_model(tmp_path: Path) -> Non
     assert told == expected
     assert last.models.has(result.digest)
     assert end_run(last, "r-1", "Succeeded") is None
+
+    bare, pod = _remote(last, tmp_path), machine(tmp_path / "release", shared, rows=0)
+    keys = last.paths.state / "keys"
+    clone = open_clone(pod, bare, "main", environment="staging", keys=keys)
+    found = release_run(clone, "r-1")
+    assert found == (1, True, ""), found[2]
+    assert release_run(open_clone(pod, bare, "main", environment="staging", keys=keys), "r-1") == (1, False, ANSWERS)
+    other = open_clone(machine(tmp_path / "other", shared, rows=0), bare, "main", environment="staging")
+    released, _ = other.releases.read("staging")
+    assert released is not None
+    assert released.champion.digest == result.digest
+
+
+def _remote(workspace: Workspace, folder: Path) -> str:
+    """Make a repository that clones push to, in which the key of `workspace` counts; return its address."""
+    root = machine(folder / "committed", folder / "shared", rows=0)
+    trust = root / "environments" / "staging" / "trust"
+    trust.mkdir(parents=True)
+    (trust / "steps.pem").write_bytes((workspace.paths.state / "keys" / "signing.pub").read_bytes())
+    git = ["git", "-c", "user.name=t", "-c", "user.email=t@localhost", "-C", str(root)]
+    for words in (["add", "-A"], ["commit", "-qm", "trust"], ["clone", "-q", "--bare", ".", str(folder / "bare")]):
+        subprocess.run([*git, *words], check=True, capture_output=True)
+    return str(folder / "bare")
+
+
+def test_a_repository_that_does_not_answer_is_a_reason_to_try_again(tmp_path: Path) -> None:
+    root = machine(tmp_path / "one", tmp_path / "shared", rows=0)
+    with pytest.raises(RemoteUnreachable, match="cannot be cloned") as told:
+        open_clone(root, str(tmp_path / "nowhere"), "main", environment="staging")
+    assert told.value.exit_code == 75
+
+
+def test_what_to_train_is_handed_over_word_by_word(tmp_path: Path) -> None:
+    wanted = Candidate(at=START, champion="", reason="quality", cause=(3, 4), params={})
+    with pytest.raises(HandedOver):
+        hand_over(wanted, tmp_path / "ask")
+    found = {path.name: path.read_text() for path in (tmp_path / "ask").iterdir()}
+    assert found == {"asked": "yes", "reason": "quality", "at": "2024-01-01T00:00:00Z", "cause": "3,4"}
 
 
 def test_a_run_that_was_cut_short_is_told_once(tmp_path: Path) -> None:

@@ -6,15 +6,17 @@ Everything here may be repeated: a run is begun once, an event told once, a dige
 
 from collections.abc import Sequence
 
+from mainspring.app.promotion import promote_onwards
 from mainspring.app.training import Trainer, asked_run, take_snapshot
 from mainspring.app.workspace import Workspace
 from mainspring.data.expectations import SourceMissing
 from mainspring.develop.errors import StepFailed
 from mainspring.develop.runs import Run
+from mainspring.flows.entering import Request
 from mainspring.flows.snapshot import find_snapshot
 from mainspring.flows.steps.chapters import Chapters
 from mainspring.flows.train import TrainResult
-from mainspring.kernel.errors import NotFound
+from mainspring.kernel.errors import NotFound, Refused
 from mainspring.kernel.events import Event
 
 ACTOR = "workflow"
@@ -62,6 +64,28 @@ def end_run(workspace: Workspace, run_id: str, status: str) -> Event | None:
             f"the workflow of run {run_id} ended as {status[:40]}", fix="see which step's pod failed, and its log"
         )
     )
+
+
+def release_run(workspace: Workspace, run_id: str) -> tuple[int, bool, str]:
+    """Bring a run's candidate into the environment if its gates passed; return (version, whether it began, why not).
+
+    A refused candidate, or one that waits for approvals, is an outcome. Raises `StepFailed` for a run that has none.
+    """
+    event = finished(workspace, run_id)
+    if event is None:
+        raise StepFailed(f"run {run_id} registered no candidate", fix="see which step's pod failed, and its log")
+    version = int(event.body["version"])
+    if not event.body["passed"]:
+        return version, False, "its gates refused it"
+    workspace.actor = ACTOR
+    try:
+        moved = promote_onwards(
+            workspace, str(event.body["digest"]), request=Request(), mode="canary", share=None,
+            reason=str(event.body["reason"]) or run_id,
+        )  # fmt: skip
+    except Refused as error:
+        return version, False, error.what
+    return version, moved.changed, "" if moved.changed else "it answers there already"
 
 
 def finished(workspace: Workspace, run_id: str) -> Event | None:

@@ -37,7 +37,8 @@ class Mounted:
     """What stands elsewhere than in the project's folder; None or "" for what does not.
 
     release: the release file. models: URL of the object store with signed models. trust: folder of public keys (*.pem).
-    tokens: the file of API keys. serving: `serving.yaml`, the rules of the log.
+    tokens: the file of API keys. serving: `serving.yaml`, the rules of the log. remote: the git remote that release
+    commits go to, whatever the project file says. keys: folder of the signing key.
     """
 
     release: Path | None = None
@@ -45,6 +46,8 @@ class Mounted:
     trust: Path | None = None
     tokens: Path | None = None
     serving: Path | None = None
+    remote: str = ""
+    keys: Path | None = None
 
     @property
     def anything(self) -> bool:

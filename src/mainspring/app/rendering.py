@@ -43,6 +43,7 @@ def subject_of(workspace: Workspace) -> Subject:
         shipped=shipped(),
         vault=_vault(settings),
         tracking=settings.delivery.tracking,
+        steps=settings.steps,
         places=tuple(
             _place(workspace, environment)
             for environment in settings.environments.values()
@@ -76,7 +77,7 @@ def _place(workspace: Workspace, environment: Environment) -> Place:
         image=environment.image, steps_image=environment.steps_image, stores=dict(environment.stores),
         release=_release(workspace, environment.name), trust=_trust(workspace, environment.name),
         serving=_serving(workspace, environment.name), network=environment.network, serverless=environment.serverless,
-        seldon=environment.seldon,
+        data_claim=environment.data_claim,
     )  # fmt: skip
 
 

@@ -1,6 +1,7 @@
 """Wiring of the watch as people run it: once, by a schedule, and the readings around it."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from mainspring.app.observing import label_ports, open_observations, watch_plan, watch_ports
@@ -13,19 +14,23 @@ from mainspring.flows.labels import Labelled, add_labels, read_label_file
 from mainspring.flows.memory import remember
 from mainspring.flows.status import Status
 from mainspring.flows.status import status as read_status
+from mainspring.flows.train import TrainResult
 from mainspring.flows.watch import Looked, look
-from mainspring.kernel.times import MINUTE, SECOND
+from mainspring.flows.watch_ports import Candidate, HandedOver
+from mainspring.kernel.times import MINUTE, SECOND, format_time
 
 Tell = Callable[[Looked], None]
 Say = Callable[[str], None]
 _LOOK_EVERY = MINUTE
 
 
-def watch_once(workspace: Workspace, *, progress: Say = lambda _: None) -> Looked:
-    """Look once, now."""
+def watch_once(workspace: Workspace, *, progress: Say = lambda _: None, ask: Path | None = None) -> Looked:
+    """Look once, now. ask: a folder to write a wanted training into, for others to do; None: it is done here."""
     with Trainer(workspace, progress=progress) as trainer, open_observations(workspace) as observations:
         memory = remember(workspace.ledger, workspace.environment)
         ports = watch_ports(workspace, trainer, observations)
+        if ask is not None:
+            ports = replace(ports, train=lambda wanted: hand_over(wanted, ask))
         looked = look(watch_plan(workspace), memory, ports, now=workspace.clock.now())
     publish(workspace, progress=progress)
     if looked.release is not None and looked.rollout is not None and looked.rollout.action is not Action.HOLD:
@@ -48,6 +53,18 @@ def watch_forever(workspace: Workspace, tell: Tell, *, progress: Say = lambda _:
         scheduler.start()
     except (KeyboardInterrupt, SystemExit):
         scheduler.shutdown(wait=False)
+
+
+def hand_over(wanted: Candidate, folder: Path) -> TrainResult:
+    """Write what to train, a file a word, for `step begin`; then raise `HandedOver`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    words = {
+        "reason": wanted.reason, "at": format_time(wanted.at), "cause": ",".join(map(str, wanted.cause)),
+        "asked": "yes",
+    }  # fmt: skip
+    for name, text in words.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    raise HandedOver
 
 
 def present_status(workspace: Workspace) -> Status:

@@ -100,7 +100,7 @@ class Workspace:
         """The signing key of this machine and whom environments trust."""
         from mainspring.adapters.files.keys import Keys as FileKeys
 
-        return FileKeys(self.paths.state, self.paths.root)
+        return FileKeys(self.paths.state, self.paths.root, self.mounted.keys)
 
     @cached_property
     def checkpoints(self) -> Checkpoints:
@@ -121,9 +121,9 @@ class Workspace:
         from mainspring.adapters.git.releases import ReleaseFiles as GitReleases
 
         delivery = self.settings.delivery
-        if not delivery.remote or self.environment == LOCAL or self.is_replay:
+        remote = self.mounted.remote or delivery.remote
+        if not remote or self.environment == LOCAL or self.is_replay:
             return GitReleases(self.paths.root, clock=self.clock)
-        remote = delivery.remote
         return GitReleases(
             self.paths.root, delivery.branch, clock=self.clock,
             line=lambda root, branch: RemoteBranch(root, branch, remote),

@@ -14,7 +14,7 @@ from mainspring.flows.memory import Memory
 from mainspring.flows.moves import Move
 from mainspring.flows.release import promote
 from mainspring.flows.train import TrainResult
-from mainspring.flows.watch_ports import ACTOR, Candidate, WatchPlan, WatchPorts
+from mainspring.flows.watch_ports import ACTOR, Candidate, HandedOver, WatchPlan, WatchPorts
 from mainspring.kernel.errors import MainspringError
 from mainspring.kernel.events import Draft, Event
 from mainspring.observe.policy import History, RetrainDecision, decide
@@ -38,6 +38,8 @@ def retrain(plan: WatchPlan, window: Judged, memory: Memory, ports: WatchPorts, 
     asked = Candidate(at=now, champion=window.champion, reason=decision.reason, cause=_seqs(told), params={})
     try:
         result = ports.train(asked)
+    except HandedOver:
+        return Retrained(decision=decision)
     except MainspringError as error:
         _tell_failure(plan, error, ports, told[-1], now)
         return Retrained(decision=decision)  # the champion stays

@@ -41,12 +41,17 @@ class Candidate:
     params: Mapping[str, Any]
 
 
+class HandedOver(Exception):
+    """Raised by `WatchPorts.train` where it only passes the question on."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WatchPorts:
     """What a look needs.
 
     posted: called with the time after the log was read, to take in labels that were posted to the server.
-    references: model digest -> the reference profile of its signed directory, or None. train: makes a candidate.
+    references: model digest -> the reference profile of its signed directory, or None. train: makes a candidate,
+    or raises `HandedOver`.
     resume: goes on with the training of a run id, or gives again what it gave.
     compact: called at the end of a look to turn closed log segments into Parquet; returns how many. reward: is given
     what came true of both versions' answers, by digest, for a bandit.

@@ -141,7 +141,7 @@ def test_secrets_come_from_named_paths_and_each_environment_reads_its_own() -> N
     files = everything(project())
     secrets = of(files, "ExternalSecret")
     assert {name.partition("/")[2] for name in secrets} == {
-        f"flight-delay-{name}" for name in ("tokens", "scrape", "stores", "alerts")
+        f"flight-delay-{name}" for name in ("tokens", "scrape", "stores", "git", "signing", "alerts")
     }
     stores = secrets["flight-delay-production/flight-delay-stores"]["spec"]
     assert stores["data"] == [{"secretKey": "LEDGER_URL", "remoteRef": {"key": "ledger", "property": "url"}}]

@@ -17,7 +17,7 @@ from mainspring.flows.checkpoint import last_checkpoint
 from mainspring.flows.judge import judge_window
 from mainspring.flows.memory import remember, remembered
 from mainspring.flows.train import TrainResult
-from mainspring.flows.watch_ports import Candidate
+from mainspring.flows.watch_ports import Candidate, HandedOver
 from mainspring.kernel.errors import MainspringError, NotFound, RunFailed
 from mainspring.kernel.times import DAY, HOUR, format_time
 from mainspring.serve.bandit import Outcomes
@@ -246,6 +246,22 @@ def test_a_decision_that_something_forbids_is_written_down(watched: Watched) -> 
     assert declined.body["trigger"] == "schedule"
     assert "of 1000 new labels" in declined.body["reason"]
     assert watched.ledger.read(kind="window.judged")[-1].body["decision"] == declined.body["reason"]
+
+
+def test_a_training_that_others_do_is_decided_and_is_no_failure(watched: Watched) -> None:
+    def hand_over(asked: Candidate) -> TrainResult:
+        wanted.append(asked)
+        raise HandedOver
+
+    wanted: list[Candidate] = []
+    first = watched.begin()
+    watched.ports = replace(watched.ports, train=hand_over)
+    watched.wants(at=(START + TICK,))
+    looked = watched.tick()
+    assert looked.retrained is not None
+    assert (looked.retrained.decision.act, looked.retrained.result) == (True, None)
+    assert [(asked.champion, asked.reason) for asked in wanted] == [(first, looked.retrained.decision.reason)]
+    assert watched.kinds()[-2:] == ["window.judged", "retrain.started"]
 
 
 def test_a_model_on_trial_blocks_another_training(watched: Watched) -> None:

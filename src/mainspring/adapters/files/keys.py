@@ -32,8 +32,9 @@ class KeyInfo:
 class Keys:
     """Knows this machine's signing key and whom each environment trusts."""
 
-    def __init__(self, state_dir: Path, project_root: Path) -> None:
-        self._folder = state_dir / "keys"
+    def __init__(self, state_dir: Path, project_root: Path, folder: Path | None = None) -> None:
+        """folder: where the signing key is, if it is not in the state folder: a mounted Secret."""
+        self._folder = folder or state_dir / "keys"
         self._environments = project_root / "environments"
 
     def signing_key(self) -> bytes:

@@ -16,8 +16,8 @@ from mainspring.adapters.git.commands import GitBusy, GitFailed, run_git
 from mainspring.adapters.git.repository import OID, Repository, find_repository
 from mainspring.kernel.errors import Conflict, MainspringError
 
-_TRANSPORTS = tuple(f"protocol.{name}.allow=always" for name in ("file", "https", "ssh"))
-_PASSED = ("GIT_ASKPASS", "GIT_SSH_COMMAND", "HTTPS_PROXY", "SSH_AUTH_SOCK", "SSL_CERT_FILE", "https_proxy", "no_proxy")
+TRANSPORTS = tuple(f"protocol.{name}.allow=always" for name in ("file", "https", "ssh"))
+PASSED = ("GIT_ASKPASS", "GIT_SSH_COMMAND", "HTTPS_PROXY", "SSH_AUTH_SOCK", "SSL_CERT_FILE", "https_proxy", "no_proxy")
 _LOST = re.compile(r"fetch first|non-fast-forward|stale info|cannot lock|failed to update ref|incorrect old value")
 
 
@@ -171,9 +171,9 @@ class RemoteBranch:
 
     def _talk(self, *args: str) -> bytes:
         """Run git with the transports that may carry releases, and the access that the user gave git."""
-        given = {name: os.environ[name] for name in _PASSED if name in os.environ}
+        given = {name: os.environ[name] for name in PASSED if name in os.environ}
         try:
-            return run_git(self._root, *args, env=given, settings=_TRANSPORTS)
+            return run_git(self._root, *args, env=given, settings=TRANSPORTS)
         except GitBusy as error:
             raise RemoteUnreachable(error.what, fix="try again; no release was changed") from error
         except GitFailed as error:

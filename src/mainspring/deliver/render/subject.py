@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from mainspring.kernel.needs import StepNeeds
+
 PLATFORMS = ("local", "deployment", "kserve", "rollouts", "seldon")
 
 
@@ -58,7 +60,7 @@ class Place:
     a `secret://` reference where it holds credentials. release: the release file as a document, or None before the
     first release. trust: file name -> public key (PEM) that may vouch for a model there. serving: `serving.yaml` as a
     document. network: who may talk to whom. serverless: KServe runs the server under Knative.
-    seldon: `v1` or `v2` of Seldon Core.
+    data_claim: the volume claim with the sources' files, or "".
     """
 
     name: str
@@ -75,7 +77,7 @@ class Place:
     serving: Mapping[str, object] = field(default_factory=dict)
     network: Network = field(default_factory=Network)
     serverless: bool = False
-    seldon: str = "v1"
+    data_claim: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +91,8 @@ class Subject:
     `delivery` says, "" where it leaves one out. shipped: texts that travel with the package, path -> text
     (`images/serve.lock`, `chart/templates/...`). places: the environments that run in a cluster, in the file's order.
     vault: where secrets come from; None where they are made by hand. tracking: MLflow's, or None.
-    retrains_on: signals that call for a training, `output_drift` and `quality`.
+    retrains_on: signals that call for a training, `output_drift` and `quality`. steps: what each step of a training
+    needs, and under `others` everything else.
     """
 
     name: str
@@ -117,3 +120,4 @@ class Subject:
     vault: Vault | None = None
     tracking: Tracking | None = None
     retrains_on: tuple[str, ...] = ()
+    steps: Mapping[str, StepNeeds] = field(default_factory=dict)

@@ -7,9 +7,7 @@ from mainspring.deliver.render import (
     argocd,
     chart,
     checks,
-    compose,
     github,
-    gitlab,
     images,
     mlflow,
     monitoring,
@@ -17,6 +15,7 @@ from mainspring.deliver.render import (
     networks,
     platform,
     vault,
+    workflows,
 )
 from mainspring.deliver.render.content import Content, Files
 from mainspring.deliver.render.subject import Subject
@@ -33,10 +32,9 @@ RENDERERS: tuple[Callable[[Subject], Files], ...] = (
     chart.files,
     images.files,
     checks.files,
-    compose.files,
     github.files,
-    gitlab.files,
     monitoring.files,
+    workflows.files,
 )
 
 

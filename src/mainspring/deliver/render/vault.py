@@ -3,8 +3,8 @@
 `external-secrets` (Apache-2.0, the default), `vault-operator` (HashiCorp's, BUSL since 0.2: the form of 0.1 is written)
 or `agent` (a sidecar writes the server's tokens; stores are then reached by workload identity). A
 namespace's account logs in with its own token, for the audience `vault`, under a role that may read this environment's
-paths and nothing else: `<mount>/<project>/<env>/{tokens,scrape,stores,alerts}` and what the project file names by
-`secret://vault/`. Vault: "Kubernetes auth", "JWT/OIDC auth", "KV v2".
+paths and nothing else: `<mount>/<project>/<env>/{tokens,scrape,stores,git,signing,alerts}` and what the project file
+names by `secret://vault/`. Vault: "Kubernetes auth", "JWT/OIDC auth", "KV v2".
 """
 
 import json
@@ -54,6 +54,10 @@ def wanted(subject: Subject, place: Place, vault: Vault) -> Wanted:
         found.setdefault("stores", {})[""] = (f"{own}/stores", "")
     if stores.get("ledger", "").startswith("secret://"):
         found.setdefault("stores", {})[LEDGER] = _placed(stores["ledger"], f"{own}/stores", LEDGER)
+    if place.scheduler and subject.repository:
+        found["git"] = {key: (f"{own}/git", key) for key in ("username", "token")}
+    if place.scheduler:
+        found["signing"] = {key: (f"{own}/signing", key) for key in ("signing.pem", "signing.pub")}
     for webhook in subject.webhooks:
         key = webhook_key(webhook)
         found.setdefault("alerts", {})[key] = _placed(webhook, f"{own}/alerts", key)

@@ -26,8 +26,10 @@ class _Asked:
     settings: tuple[str, ...]
     at: str
     reason: str
-    cause: tuple[int, ...]
+    cause: str
     status: str
+    repository: str
+    branch: str
     mounted: "Mounted"
 
 
@@ -38,20 +40,23 @@ class _Asked:
 @click.option("--state", type=_path, metavar="DIR", help="State folder of a replay.")
 @click.option("--env", "environment", default="local", show_default=True, help="Environment whose stores are used.")
 @click.option("--outcome", type=_path, metavar="FILE", help="Write what the step did here too.")
-@click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="begin: override a training parameter.")
+@click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="begin: parameters, blanks between them.")
 @click.option("--at", default="", metavar="TIME", help="begin: look back from this time; default: the end of the data.")
 @click.option("--reason", default="", help="begin: why, for the ledger.")
-@click.option("--cause", type=int, multiple=True, metavar="SEQ", help="begin: event of the ledger that led here.")
+@click.option("--cause", default="", metavar="SEQ,...", help="begin: events of the ledger that led here.")
 @click.option("--release-file", type=_path, metavar="FILE", help="begin: the release file where it is mounted.")
 @click.option("--trust", type=_path, metavar="DIR", help="Public keys (*.pem) that may vouch for the champion.")
+@click.option("--keys", type=_path, metavar="DIR", help="Folder of the signing key where it is mounted.")
+@click.option("--repository", default="", metavar="URL", help="release: clone this, and push the release commit to it.")
+@click.option("--branch", default="main", show_default=True, help="release: of that repository.")
 @click.option("--status", default="", help="end: what the workflow ended as.")
 @json_option
 def step(  # noqa: PLR0913 - one process does any step
     *, name: str, run_id: str, worker: bool, state: Path | None, environment: str, outcome: Path | None,
-    as_json: bool, release_file: Path | None, trust: Path | None, **asked: Any,  # noqa: ANN401 - click's options
+    as_json: bool, release_file: Path | None, trust: Path | None, keys: Path | None, **asked: Any,  # noqa: ANN401 - click's options
 ) -> int:  # fmt: skip
     """Run one step of a run as a process: fetch-data, preprocess, train-model or validate-model, and in a cluster also
-    begin, register-model (exit 3 if a gate refuses) and end, which open the ledger.
+    begin, register-model (exit 3 if a gate refuses), release and end, which open the ledger.
     """
     if worker == bool(name or run_id) or (not worker and not (name and run_id)):
         raise click.UsageError("give a step's name and --run ID, or --worker alone")
@@ -62,7 +67,7 @@ def step(  # noqa: PLR0913 - one process does any step
         return 0
     from mainspring.app.mounted import Mounted
 
-    mounted = Mounted(release=release_file, trust=trust)
+    mounted = Mounted(release=release_file, trust=trust, keys=keys)
     if name in _ORCHESTRATED:
         found, line, code = _ORCHESTRATED[name](_Asked(run=run_id, environment=environment, mounted=mounted, **asked))
     else:
@@ -98,16 +103,23 @@ def _begin(asked: _Asked) -> Told:
     workspace = open_workspace(here(), environment=asked.environment, mounted=asked.mounted)
     run = begin_run(
         workspace, asked.run, at=parse_time(asked.at) if asked.at else 0,
-        settings=asked.settings, reason=asked.reason, cause=asked.cause,
+        settings=" ".join(asked.settings).split(), reason=asked.reason, cause=_numbers(asked.cause),
     )  # fmt: skip
     return {"run": run.id, "snapshot": run.snapshot, "champion": run.champion}, f"run {run.id} begins", 0
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(",") if part)
+    except ValueError:
+        raise click.UsageError(f"--cause {text[:60]!r} is not a list of numbers; write 12,13") from None
 
 
 def _register(asked: _Asked) -> Told:
     from mainspring.app.cluster_run import register_run
     from mainspring.app.workspace import open_workspace
 
-    result = register_run(open_workspace(here(), environment=asked.environment), asked.run)
+    result = register_run(open_workspace(here(), environment=asked.environment, mounted=asked.mounted), asked.run)
     passed = result.verdict.passed
     reasons = [{"gate": r.gate, "passed": r.passed, "what": r.what} for r in result.verdict.reasons]
     found = {
@@ -117,15 +129,38 @@ def _register(asked: _Asked) -> Told:
     return found, line, 0 if passed else _REFUSED
 
 
+def _release(asked: _Asked) -> Told:
+    from mainspring.app.clones import open_clone
+    from mainspring.app.cluster_run import release_run
+    from mainspring.app.workspace import open_workspace
+
+    if asked.repository:
+        workspace = open_clone(
+            here(), asked.repository, asked.branch, environment=asked.environment, keys=asked.mounted.keys
+        )
+    else:
+        workspace = open_workspace(here(), environment=asked.environment, mounted=asked.mounted)
+    version, began, why = release_run(workspace, asked.run)
+    line = f"version {version} begins in {asked.environment}" if began else f"version {version} does not begin: {why}"
+    return {"run": asked.run, "version": version, "began": began, "why": why}, line, 0
+
+
 def _end(asked: _Asked) -> Told:
     from mainspring.app.cluster_run import end_run
     from mainspring.app.workspace import open_workspace
 
-    event = end_run(open_workspace(here(), environment=asked.environment), asked.run, asked.status)
+    event = end_run(
+        open_workspace(here(), environment=asked.environment, mounted=asked.mounted), asked.run, asked.status
+    )
     what = "the ledger has its end" if event is None else f"told the ledger that it ended as {asked.status}"
     return {"run": asked.run, "told": event is not None}, f"run {asked.run}: {what}", 0
 
 
-_ORCHESTRATED: Mapping[str, Callable[[_Asked], Told]] = {"begin": _begin, "register-model": _register, "end": _end}
+_ORCHESTRATED: Mapping[str, Callable[[_Asked], Told]] = {
+    "begin": _begin,
+    "register-model": _register,
+    "release": _release,
+    "end": _end,
+}
 
 command = step

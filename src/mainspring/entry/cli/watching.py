@@ -18,19 +18,39 @@ _environment = click.option("--env", "environment", default="local", show_defaul
 @click.command()
 @click.option("--once", is_flag=True, help="Look once and end: what a scheduler calls.")
 @_environment
+@click.option(
+    "--repository", default="", metavar="URL", help="Work in a clone of this, and push release commits to it."
+)
+@click.option("--branch", default="main", show_default=True, help="Of that repository.")
+@click.option("--keys", type=click.Path(path_type=Path), metavar="DIR", help="Folder of the signing key, if mounted.")
+@click.option(
+    "--ask", type=click.Path(path_type=Path), metavar="DIR",
+    help="With --once: where the policy wants a training, write here what to train instead of training.",
+)  # fmt: skip
 @json_option
-def watch(*, once: bool, environment: str, as_json: bool) -> None:
+def watch(  # noqa: PLR0913 - click's options
+    *, once: bool, environment: str, repository: str, branch: str, keys: Path | None, ask: Path | None,
+    as_json: bool
+) -> None:  # fmt: skip
     """Take in the log, judge windows and rollouts, retrain when the policy says so. Runs until Ctrl-C."""
+    from mainspring.app.mounted import Mounted
     from mainspring.app.watching import watch_forever, watch_once
     from mainspring.app.workspace import open_workspace
 
-    workspace = open_workspace(here(), environment=environment)
+    if ask is not None and not once:
+        raise click.UsageError("--ask goes with --once")
+    if repository:
+        from mainspring.app.clones import open_clone
+
+        workspace = open_clone(here(), repository, branch, environment=environment, keys=keys)
+    else:
+        workspace = open_workspace(here(), environment=environment, mounted=Mounted(keys=keys))
 
     def tell(looked: "Looked") -> None:
         _tell(looked, as_json)
 
     if once:
-        tell(watch_once(workspace, progress=present.progress))
+        tell(watch_once(workspace, progress=present.progress, ask=ask))
     else:
         watch_forever(workspace, tell, progress=present.progress)
 

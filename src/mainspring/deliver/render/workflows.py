@@ -1,0 +1,183 @@
+"""`workflows/<environment>.yaml`: training and search as WorkflowTemplates; the pods of one run meet in stores.
+
+The run's id is the workflow's name. `begin` and `register-model` open the ledger, the four steps between get neither
+ledger nor key. A refused candidate ends the workflow well: `register-model` leaves with 3, and `release`, the last
+task, decides what the whole is worth (Argo Workflows, "Enhanced depends": a task after a failed one decides for it).
+One retraining at a time in an environment, by a mutex. Where an environment does not keep ledger, models and tables in
+stores that every pod reaches, only `watching` is rendered, and the watch trains in its own pod.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from mainspring.deliver.render import watching
+from mainspring.deliver.render.access import account
+from mainspring.deliver.render.content import Content, Files, Objects
+from mainspring.deliver.render.kubernetes import kind, metadata, pod_security
+from mainspring.deliver.render.steps import (
+    FEW,
+    FOLDER,
+    OUTCOME,
+    RELEASE,
+    RUN,
+    TRUST,
+    Doc,
+    Pod,
+    askpass,
+    cloned,
+    template,
+)
+from mainspring.deliver.render.subject import Place, Subject
+from mainspring.kernel.needs import StepNeeds
+
+API = "argoproj.io/v1alpha1"
+STEPS = ("fetch-data", "preprocess", "train-model", "validate-model")
+BEGIN, REGISTER, RELEASE_STEP, END, RETRAIN = "begin", "register-model", "release", "end", "retrain"
+_NAME = "{{workflow.name}}"
+_DAY, _AT_ONCE, _TRIALS = 86_400, 4, 8
+_ASKED = {"run": None, "reason": "asked for", "at": "", "cause": "", "set": ""}
+
+
+def files(subject: Subject) -> Files:
+    """Return a file for each environment that has a scheduler."""
+    found: dict[str, Content] = {}
+    for place in subject.places:
+        if place.scheduler:
+            access = [askpass(subject, place)] if subject.repository else []
+            objects = [*access, *_templates(subject, place), *watching.objects(subject, place, apart=apart(place))]
+            found[f"workflows/{place.name}.yaml"] = Objects(objects)
+    return found
+
+
+def apart(place: Place) -> bool:
+    """Tell whether pods of an environment can work on one run: Argo starts them, and all of them reach its stores."""
+    return place.scheduler == "cronworkflow" and all(place.stores.get(name) for name in ("ledger", "models", "tables"))
+
+
+def step_pods(subject: Subject, place: Place) -> list[Pod]:
+    """Return the pods of a training, in order."""
+    asked = ["--reason", "{{inputs.parameters.reason}}", "--at", "{{inputs.parameters.at}}",
+             "--cause", "{{inputs.parameters.cause}}", "--set", "{{inputs.parameters.set}}",
+             "--release-file", RELEASE]  # fmt: skip
+    data = {"name": "data", "persistentVolumeClaim": {"claimName": place.data_claim, "readOnly": True}}
+    return [
+        Pod(
+            name=BEGIN, words=[*_words(BEGIN, place), *asked], needs=_needs(subject, "fetch-data"), ledger=True,
+            release=True, inputs=_ASKED, outputs=_OUTCOME,
+            volumes=[(data, f"{FOLDER}/data")] if place.data_claim else (),
+        ),
+        *(
+            Pod(name=name, words=[*_words(name, place), "--trust", TRUST], needs=_needs(subject, name),
+                inputs=_RUN, outputs=_OUTCOME)
+            for name in STEPS
+        ),
+        Pod(name=REGISTER, words=_words(REGISTER, place), needs=_needs(subject, REGISTER), ledger=True, key=True,
+            inputs=_RUN, outputs=_OUTCOME),
+    ]  # fmt: skip
+
+
+_RUN: Mapping[str, str | None] = {"run": None}
+_OUTCOME = {"outcome": OUTCOME}
+
+
+def _words(name: str, place: Place) -> list[str]:
+    return ["step", name, "--run", RUN, "--env", place.name, "--outcome", OUTCOME]
+
+
+def _needs(subject: Subject, name: str) -> StepNeeds:
+    return subject.steps.get(name, StepNeeds())
+
+
+def _templates(subject: Subject, place: Place) -> list[Doc]:
+    if not apart(place):
+        return []
+    return [_retrain(subject, place), _search(subject, place)]
+
+
+def _retrain(subject: Subject, place: Place) -> Doc:
+    release = Pod(
+        name=RELEASE_STEP, words=[*_words(RELEASE_STEP, place), *cloned(subject)], needs=FEW, ledger=True, key=True,
+        git=True,
+        inputs=_RUN, outputs=_OUTCOME,
+    )  # fmt: skip
+    pods = [*step_pods(subject, place), release]
+    asked = {name: value for name, value in _ASKED.items() if name != "run"}
+    end = Pod(
+        name=END, words=["step", END, "--run", _NAME, "--env", place.name, "--status", "{{workflow.status}}"],
+        needs=FEW, ledger=True, inputs={}, outputs={},
+    )  # fmt: skip
+    whole = {
+        "name": RETRAIN,
+        "inputs": {"parameters": [{"name": name, "value": value} for name, value in asked.items()]},
+        "synchronization": {"mutexes": [{"name": f"{subject.name}-{RETRAIN}"}]},
+        "dag": {"tasks": _tasks(pods, _NAME, asked)},
+    }  # fmt: skip
+    spec = {
+        **_life(sum(pod.needs.seconds for pod in pods)),
+        "entrypoint": RETRAIN, "onExit": END,
+        "arguments": {"parameters": [{"name": name, "value": value} for name, value in asked.items()]},
+        "templates": [whole, *(template(subject, place, pod) for pod in (*pods, end))],
+    }  # fmt: skip
+    return kind(API, "WorkflowTemplate", metadata(subject, place, f"{subject.name}-{RETRAIN}", "steps"), spec=spec)
+
+
+def _tasks(pods: Sequence[Pod], run: str, given: Iterable[str]) -> list[Doc]:
+    """Return one task a pod, each after the one before. given: inputs of the caller that `begin` gets too."""
+    tasks: list[Doc] = []
+    for before, pod in zip([None, *pods], pods, strict=False):
+        names = {
+            "run": run,
+            **({name: f"{{{{inputs.parameters.{name}}}}}" for name in given} if pod.name == BEGIN else {}),
+        }
+        task: Doc = {
+            "name": pod.name, "template": pod.name,
+            "arguments": {"parameters": [{"name": name, "value": value} for name, value in names.items()]},
+        }  # fmt: skip
+        if before:
+            failed = f" || {before.name}.Failed" if pod.name == RELEASE_STEP else ""
+            task["depends"] = f"{before.name}.Succeeded{failed}"
+        tasks.append(task)
+    return tasks
+
+
+def _search(subject: Subject, place: Place) -> Doc:
+    """Return the template that trains a candidate a trial. Trials share, by key, the steps that no parameter changes.
+
+    A refused trial is no failure of the search; the best one is promoted by hand or by the next retraining's settings.
+    """
+    item = {"id": "{{item.id}}", "set": "{{item.set}}"}
+    trial = {
+        "name": "trial", "inputs": {"parameters": [{"name": name} for name in item]},
+        "dag": {"tasks": [_elsewhere(subject, task) for task in _tasks(
+            step_pods(subject, place), f"{_NAME}-{{{{inputs.parameters.id}}}}", ("set",)
+        )]},
+    }  # fmt: skip
+    every = {
+        "name": "search", "parallelism": _AT_ONCE,
+        "dag": {"failFast": False, "tasks": [{
+            "name": "trial", "template": "trial", "withParam": "{{workflow.parameters.trials}}",
+            "continueOn": {"failed": True},
+            "arguments": {"parameters": [{"name": name, "value": value} for name, value in item.items()]},
+        }]},
+    }  # fmt: skip
+    spec = {
+        **_life(_TRIALS * sum(pod.needs.seconds for pod in step_pods(subject, place))), "entrypoint": "search",
+        "serviceAccountName": account(subject, "steps"), "securityContext": pod_security(),
+        "arguments": {"parameters": [{"name": "trials", "value": '[{"id":"a","set":""}]'}]},
+        "templates": [every, trial],
+    }  # fmt: skip
+    return kind(API, "WorkflowTemplate", metadata(subject, place, f"{subject.name}-search", "steps"), spec=spec)
+
+
+def _elsewhere(subject: Subject, task: Doc) -> Doc:
+    """Return a task that calls its template in the retraining's WorkflowTemplate."""
+    reference = {"name": f"{subject.name}-{RETRAIN}", "template": task["template"]}
+    return {**{name: value for name, value in task.items() if name != "template"}, "templateRef": reference}
+
+
+def _life(seconds: int) -> Doc:
+    """Return how long a workflow may take (each step twice, and an hour of waiting), and what is left of it."""
+    return {
+        "activeDeadlineSeconds": 2 * seconds + 3600,
+        "podGC": {"strategy": "OnWorkflowSuccess", "deleteDelayDuration": "1h"},
+        "ttlStrategy": {"secondsAfterSuccess": 7 * _DAY, "secondsAfterFailure": 30 * _DAY},
+    }
