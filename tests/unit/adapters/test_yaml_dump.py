@@ -53,6 +53,18 @@ def test_keys_keep_their_order() -> None:
     assert dump(Objects([{"z": 1, "a": {"x": 2, "b": 3}}])) == "z: 1\na:\n  x: 2\n  b: 3\n"
 
 
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(1e-07, "1.0e-07"), (1e300, "1.0e+300"), (float("inf"), ".inf"), (float("-inf"), "-.inf"), (None, "null"),
+     ([], "[]"), ({}, "{}"), ([[1], [{}]], "\n  - - 1\n  - - {}"), ("a\n\n", "|+\n  a\n"), ("a\nb", "|-\n  a\n  b"),
+     ("--x", "--x"), ("---", '"---"'), ("a:", '"a:"'), ("\U000e0001", '"\\U000e0001"')],
+)  # fmt: skip
+def test_each_kind_of_value_has_one_form(value: object, text: str) -> None:
+    space = "" if text.startswith("\n") else " "
+    assert dump(Objects([{"k": value}])) == f"k:{space}{text}\n"
+    assert read(dump(Objects([{"k": value}])), (1, 1)) == read(dump(Objects([{"k": value}])), (1, 2)) == [{"k": value}]
+
+
 def test_what_is_not_plain_is_refused() -> None:
     with pytest.raises(InvalidValue, match="set"):
         dump(Objects([{"a": {1, 2}}]))

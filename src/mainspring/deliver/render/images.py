@@ -61,13 +61,13 @@ _WINDOWS = """\
 ARG BASE={base}
 FROM ${{BASE}}
 SHELL ["powershell", "-NoLogo", "-Command", "$ErrorActionPreference = 'Stop';"]
-WORKDIR C:/build
+WORKDIR C:\\\\build
 COPY {folder}/requirements.lock ./
 COPY {folder}/wheels/ wheels/
 RUN python -m venv C:/venv; \\
     C:/venv/Scripts/pip install --no-cache-dir --no-deps --require-hashes -r requirements.lock; \\
     C:/venv/Scripts/pip install --no-index --no-deps (Get-Item wheels/*.whl).FullName
-WORKDIR C:/project
+WORKDIR C:\\\\project
 USER ContainerUser
 EXPOSE {port} {metrics}
 ENTRYPOINT ["C:/venv/Scripts/mainspring.exe"]
