@@ -1,5 +1,6 @@
 """Wiring of the server: release file and signed models in, prediction log out. It never reads the project file."""
 
+import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -34,12 +35,14 @@ from mainspring.serve.log import PredictionLog
 from mainspring.serve.plane import Plane
 from mainspring.serve.ports import Assemble, Challenger, LoadedModel, Routing, Served, rollout_id_of
 from mainspring.serve.reconciler import Reconciler
+from mainspring.serve.versions import sample_of
 from mainspring.serve.witness import Witness
 from mainspring.stats.columns import Columns
 
 REPLAY_MARK = "replay.json"
 WORKSPACE_FILE = "workspace.yaml"
 _ASSEMBLERS = 8
+_log = logging.getLogger("mainspring.inference")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,9 +105,13 @@ class SignedModels:
 
             engine = PythonEngine(data, contract.inputs, self._python.trust, log=self._python.log)
             return LoadedModel(contract=contract, engine=engine, beside=True)
+        from mainspring.adapters.onnx import trees
         from mainspring.adapters.onnx.scorer import Scorer
 
-        return LoadedModel(contract=contract, engine=Scorer(data, contract.inputs))
+        scorer = Scorer(data, contract.inputs, sample=sample_of(contract))
+        if scorer.why:
+            _log.log(logging.INFO if trees.BUILT else logging.WARNING, "onnxruntime scores %s: %s", digest, scorer.why)
+        return LoadedModel(contract=contract, engine=scorer)
 
     def files(self, digest: str) -> Mapping[str, bytes]:
         """Return a model's verified files by name."""
