@@ -24,7 +24,7 @@ _MODES = {
     b"BRANCH_NEQ": 6,
 }  # fmt: skip
 _MIRRORED = (3, 4, 6)  # the false child stands left
-_BELOW, _EQUALITIES = (2, 4), (5, 6)
+_BELOW, _EQUALITIES, _UNEQUAL = (2, 4), (5, 6), 6
 _MODE = re.compile(rb"J(?:\x04LEAF|\x0aBRANCH_(?:LEQ|GTE|NEQ)|\x09BRANCH_(?:LT|GT|EQ))")
 _NEEDED = frozenset((
     "nodes_treeids", "nodes_nodeids", "nodes_featureids", "nodes_values", "nodes_modes", "nodes_truenodeids",
@@ -120,7 +120,8 @@ def _values(attributes: Mapping[str, bytes], keys: Array, order: Array, leaf: Ar
 
 def _laid_out(nodes: _Nodes, base: float, logistic: bool) -> Forest:
     inner, mirrored = nodes.mode != _LEAF, np.isin(nodes.mode, _MIRRORED)
-    flags = np.where(np.isin(nodes.mode, _EQUALITIES), EQUAL, 0) | np.where(nodes.tracks == mirrored, NAN_RIGHT, 0)
+    lost = (nodes.tracks == mirrored) | (nodes.mode == _UNEQUAL)  # NaN is unequal to everything, tracked or not
+    flags = np.where(np.isin(nodes.mode, _EQUALITIES), EQUAL, 0) | np.where(lost, NAN_RIGHT, 0)
     children = np.where(mirrored, [nodes.no, nodes.yes], [nodes.yes, nodes.no])
     order, left = _breadth_first(nodes, *children)
     found = np.unique(nodes.tree, return_index=True, return_inverse=True)

@@ -20,11 +20,12 @@ from mainspring.kernel.contract import Input
 from mainspring.stats.columns import Array, Floats
 
 try:
-    from mainspring.adapters.onnx import _trees
+    from mainspring.adapters.onnx import _trees as evaluator
 except ImportError:  # not built here: no C compiler, or it was not wanted
-    _trees = None  # type: ignore[assignment]
+    evaluator = None  # type: ignore[assignment]
 
-BUILT = _trees is not None
+EVALUATOR = evaluator
+BUILT = EVALUATOR is not None
 NOT_BUILT = "the compiled tree evaluator is not built here"
 # what `_trees.c` can do with a score, in its order
 _ADD, _MULTIPLY, _DIVIDE, _SUBTRACT_FROM, _DIVIDE_INTO, _EXP, _LOGISTIC = range(7)
@@ -60,7 +61,7 @@ class Trees:
 
     def __init__(self, data: bytes, inputs: Sequence[Input]) -> None:
         """Read a graph. Raises `Unsupported`."""
-        if _trees is None:
+        if EVALUATOR is None:
             raise Unsupported(NOT_BUILT)
         try:
             columns, forest, chain = _program(read_graph(data))
@@ -70,7 +71,7 @@ class Trees:
             raise Unsupported(f"{type(error).__name__}: {error}"[:200]) from error
         texts = [item.name for item in inputs if item.kind == "string"]
         self._texts = [(texts.index(c.name), c.codes.get, c.other) for c in columns if isinstance(c, _Text)]
-        self._score = _trees.score
+        self._score = EVALUATOR.score
 
     def packed(self, numbers: Floats, texts: Array, /) -> Floats:
         """Return one float64 a row; see `PackedEngine`."""
@@ -100,7 +101,7 @@ def _planned(
     where = np.array([places[c.name] if isinstance(c, _Number) else next(wide) for c in columns], np.int32)
     steps = [(_LOGISTIC, 0.0), *chain] if forest.logistic else list(chain)
     texts = sum(isinstance(column, _Text) for column in columns)
-    return _trees.plan(
+    return EVALUATOR.plan(
         width + texts, forest.base, forest.threshold, where[forest.feature], forest.left, forest.flags, forest.value,
         forest.roots, np.array(steps, _STEP),
     )  # fmt: skip
