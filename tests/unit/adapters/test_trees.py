@@ -63,6 +63,8 @@ def test_it_equals_onnxruntime_bit_for_bit_at_and_beside_every_threshold(seed: i
         assert [scorer.packed(rows[i : i + 1], EMPTY)[0] for i in range(20)] == expected[:20].tolist()
         assert scorer.packed(np.asfortranarray(rows), EMPTY).tolist() == expected.tolist()
         assert scorer.packed(rows[::-1], EMPTY).tolist() == expected[::-1].tolist()
+        odd = np.frombuffer(b"0" + rows.tobytes(), "<f8", offset=1).reshape(rows.shape)  # as behind a JSON head
+        assert scorer.packed(odd, EMPTY).tolist() == expected.tolist()
 
 
 def _table(rows: int, seed: int) -> tuple[Columns, NDArray[np.int64]]:

@@ -23,6 +23,7 @@ from mainspring.serve.log_packing import chunks_of
 from mainspring.serve.ports import Chunk
 
 _WRITER = re.compile(r"[a-z0-9]{0,16}")
+_LARGE = 32_768  # bytes of a frame that are not worth a copy to save a call to the system
 
 
 def segment_name(logged_at: int, writer: str = "") -> str:
@@ -57,18 +58,19 @@ class SegmentWriter:
         self.repaired_bytes = 0
 
     def write(self, chunks: Sequence[Chunk], /) -> None:
-        """Append chunks to their hours' segments, in one call to the system for each.
+        """Append chunks to their hours' segments, small frames of an hour in one call to the system.
 
         After an error the next write opens the segment anew, which cuts off what was half-written.
         """
         hours = self._hours(chunks)
         for hour, group in groupby(zip(hours, chunks, strict=True), key=lambda pair: pair[0]):
-            data = b"".join([chunk.frame for _, chunk in group])
+            frames = [chunk.frame for _, chunk in group]
             try:
                 stream = self._opened(hour)
                 hit("log.write")
-                _write_whole(stream, data)
-                self._end += len(data)
+                for data in frames if len(frames[0]) > _LARGE else [b"".join(frames)]:
+                    _write_whole(stream, data)
+                self._end += sum(map(len, frames))
                 if self._keep and self._end > self._keep // 2:
                     self._end = stream.seek(stream.truncate(0))
             except OSError:

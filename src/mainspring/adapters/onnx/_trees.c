@@ -457,9 +457,16 @@ static PyObject *plan(PyObject *module, PyObject *args)
     return capsule;
 }
 
+/* Numbers in this machine's byte order, aligned or not: numpy writes "d", "=d" or "^d", and "<d" for what is little. */
 static int is_kind(const Py_buffer *view, char kind)
 {
-    return view->format && view->format[0] == kind && !view->format[1];
+    const char *format = view->format;
+    const uint16_t one = 1;
+    if (!format)
+        return 0;
+    if (*format == '=' || *format == '^' || *format == '@' || (*format == '<' && *(const char *)&one))
+        format++;
+    return format[0] == kind && !format[1];
 }
 
 static int score_into(const Plan *p, const Py_buffer *in, const Py_buffer *out)

@@ -1,6 +1,7 @@
 """Write Open Inference Protocol (V2) documents: infer answers, metadata, errors. Pure; always strict JSON."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -13,6 +14,7 @@ from mainspring.serve.tensors import to_bytes
 from mainspring.stats.columns import Array
 
 _encoder = msgspec.json.Encoder()
+_USUAL_ROWS = 1_000  # of a request whose parts are kept for the next one of that size
 
 
 class ResponseOutput(msgspec.Struct):
@@ -26,10 +28,10 @@ class ResponseOutput(msgspec.Struct):
 
 
 class ResponseParameters(msgspec.Struct):
-    """What labels and lineage need, one a row."""
+    """What labels and lineage need, one a row: a list of ids and one of version numbers, as JSON."""
 
-    prediction_ids: list[str]
-    versions: list[int]
+    prediction_ids: msgspec.Raw
+    versions: msgspec.Raw
 
 
 class Response(msgspec.Struct):
@@ -51,9 +53,11 @@ def encode(question: Question, answer: Answer) -> Encoded:
     versions, name = answer.versions, answer.request_id
     rows = len(versions)
     output = ResponseOutput(answer.output, "FP64", [rows])
-    document = Response(
-        answer.model, str(versions[0]), ResponseParameters([f"{name}.{row}" for row in range(rows)], versions), [output]
-    )
+    around = _around(rows) if rows <= _USUAL_ROWS else _around.__wrapped__(rows)
+    usual = rows <= _USUAL_ROWS and versions.count(versions[0]) == rows
+    each = _repeated(versions[0], rows) if usual else _encoder.encode(versions)
+    told = ResponseParameters(msgspec.Raw(name.join(around).encode()), msgspec.Raw(each))  # our ids need no escapes
+    document = Response(answer.model, str(versions[0]), told, [output])
     if question.id:
         document.id = question.id
     scores: Array = answer.scores
@@ -67,6 +71,18 @@ def encode(question: Question, answer: Answer) -> Encoded:
     output.parameters = {"binary_data_size": len(raw)}
     head = _encoder.encode(document)
     return Encoded(head + raw, "application/octet-stream", len(head))
+
+
+@lru_cache(maxsize=64)
+def _around(rows: int) -> list[str]:
+    """Return the text before, between and behind the names of a list of prediction ids."""
+    return ['["', *(f'.{row}","' for row in range(rows - 1)), f'.{rows - 1}"]']
+
+
+@lru_cache(maxsize=64)
+def _repeated(version: int, rows: int) -> bytes:
+    """Return a list of one version for every row."""
+    return _encoder.encode([version] * rows)
 
 
 def model_metadata(contract: Contract, versions: Sequence[int]) -> dict[str, Any]:

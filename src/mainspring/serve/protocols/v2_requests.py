@@ -15,7 +15,7 @@ import numpy as np
 from msgspec import UNSET, UnsetType
 
 from mainspring.serve.errors import BadBody
-from mainspring.serve.protocols.duplicates import quotation_marks, refuse_duplicate_keys, strings_in
+from mainspring.serve.protocols.duplicates import counted, quotation_marks, refuse_duplicate_keys, strings_in
 from mainspring.stats.columns import Floats
 
 try:
@@ -152,7 +152,7 @@ def _bulk(head: bytes) -> Request[Any] | None:
     if len(head) < _KEPT_PARSER:
         _spare.append(parser)
     # a buffer forgets how its numbers were nested: rows of lists must be all the lists there are
-    return request if not lists or len(head.split(b"[")) - 1 == lists + 1 + 2 * len(request.inputs) else None
+    return request if not lists or counted(head, b"[") == lists + 1 + 2 * len(request.inputs) else None
 
 
 def _read(document: Any) -> tuple[Request[Any], int]:  # noqa: ANN401 - the library has no types
