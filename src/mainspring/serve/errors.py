@@ -178,6 +178,12 @@ class Overloaded(TryLater):
     status = 503
 
 
+class BodiesFull(Overloaded):
+    """The bodies that are on their way, of all clients together, are as large as the server keeps."""
+
+    code = "limit.bodies"
+
+
 class DeadlinePassed(RequestRefused):
     """The answer would come after the request's own deadline."""
 

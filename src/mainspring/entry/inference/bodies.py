@@ -8,6 +8,7 @@ from typing import Any
 from mainspring.entry.inference.heads import BODY_LIMIT, Header, check_length, too_large
 from mainspring.serve.errors import (
     BadBody,
+    BodiesFull,
     RequestRefused,
     TooLarge,
     TryLater,
@@ -28,28 +29,54 @@ CLOSE = (b"connection", b"close")
 _TRY_AGAIN = 75
 
 
+ARRIVING_LIMIT = 1 << 30
+
+
 class Disconnected(Exception):
     """The client left before its body was complete."""
 
 
-async def read_body(receive: Receive, found: Mapping[bytes, bytes], limit: int = BODY_LIMIT) -> bytes:
-    """Return the whole body; refuse more than `limit` bytes before and while they arrive."""
+class Arriving:
+    """Bytes of unfinished bodies, of all connections together; they may not be more than `most`."""
+
+    def __init__(self, most: int = ARRIVING_LIMIT) -> None:
+        self._most, self.held = most, 0
+
+    def take(self, size: int) -> None:
+        """Count bytes that came; raise `BodiesFull` where no more may be kept."""
+        if self.held + size > self._most:
+            raise BodiesFull("too many large bodies are on their way", fix="send less at once", retry_after_s=1.0)
+        self.held += size
+
+
+async def read_body(
+    receive: Receive, found: Mapping[bytes, bytes], limit: int = BODY_LIMIT, arriving: Arriving | None = None
+) -> bytes:
+    """Return the whole body; refuse more than `limit` bytes before and while they arrive.
+
+    arriving: the bodies of all connections; one that arrives in a single message is not counted.
+    """
     check_length(found, limit)
     message = await receive()
     first = message.get("body", b"")
     if message["type"] == "http.request" and not message.get("more_body", False) and len(first) <= limit:
         return bytes(first)
-    parts, size = [], 0
-    while True:
-        if message["type"] != "http.request":
-            raise Disconnected
-        parts.append(message.get("body", b""))
-        size += len(parts[-1])
-        if size > limit:
-            raise too_large(limit)
-        if not message.get("more_body", False):
-            return b"".join(parts)
-        message = await receive()
+    parts, size, others = [], 0, arriving or Arriving()
+    try:
+        while True:
+            if message["type"] != "http.request":
+                raise Disconnected
+            part = message.get("body", b"")
+            others.take(len(part))
+            parts.append(part)
+            size += len(part)
+            if size > limit:
+                raise too_large(limit)
+            if not message.get("more_body", False):
+                return b"".join(parts)
+            message = await receive()
+    finally:
+        others.held -= size
 
 
 async def send_bytes(send: Send, status: int, body: bytes, headers: list[Header]) -> None:
@@ -90,7 +117,7 @@ def refusal(error: RequestRefused, status: Mapping[str, Any] | None = None) -> t
 
 def closes(error: RequestRefused) -> bool:
     """Tell whether the connection ends with this refusal."""
-    return isinstance(error, TooLarge | WrongMedia | WrongMethod)
+    return isinstance(error, TooLarge | WrongMedia | WrongMethod | BodiesFull)
 
 
 def answer_headers(reply: Reply) -> list[Header]:

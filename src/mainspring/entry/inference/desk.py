@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from mainspring.entry.inference.access import Gate
+from mainspring.entry.inference.bodies import ARRIVING_LIMIT, Arriving
 from mainspring.entry.inference.heads import timeout_s, wire_of
 from mainspring.entry.inference.routes import Policy, Route
 from mainspring.security.tokens import Allowance, Token
@@ -60,13 +61,14 @@ class Entry(msgspec.Struct):
 class DeskRules:
     """Limits of predictions, and who is told of them.
 
-    default: for keys without an allowance of their own. share: processes on one port. witnesses: are told of every
-    prediction, answered or refused.
+    default: for keys without an allowance of their own. share: processes on one port. arriving_bytes: of unfinished
+    bodies, of all connections together. witnesses: are told of every prediction, answered or refused.
     """
 
     concurrency: ConcurrencyRules = field(default_factory=ConcurrencyRules)
     default: Allowance = NO_LIMIT
     share: int = 1
+    arriving_bytes: int = ARRIVING_LIMIT
     witnesses: tuple[Witness, ...] = ()
 
 
@@ -84,6 +86,7 @@ class Desk:
         self.limits: dict[str, ConcurrencyLimit] = {}
         self.refused: Counter[str] = Counter()
         self.in_flight = 0
+        self.arriving = Arriving(self._rules.arriving_bytes)
         self.leaving = False
 
     def inline_plane(self, target: Target) -> Plane | None:

@@ -54,7 +54,7 @@ class PublicApp:
         target = target_of(call.route, call.places)
         try:
             entry = desk.let_in(target, call.headers, arrived)
-            body = await read_body(call.receive, call.headers)
+            body = await read_body(call.receive, call.headers, arriving=self._desk.arriving)
             reply = await desk.answer(entry, body)
         except Disconnected:
             desk.refused["client.left"] += 1
@@ -74,7 +74,7 @@ class PublicApp:
             raise UnknownRoute("this server explains nothing", fix="start it with mainspring serve --explain")
         target = Target(call.route, call.route.policy, V1, call.places["model"], None)
         entry = self._desk.let_in(target, call.headers, time.monotonic(), member.plane)
-        body = await read_body(call.receive, call.headers)
+        body = await read_body(call.receive, call.headers, arriving=self._desk.arriving)
         found = await self._desk.explain(entry, body, member.explaining)
         await send_bytes(call.send, 200, found.encoded.body, [JSON_TYPE])
 
@@ -84,7 +84,7 @@ class PublicApp:
         self._desk.gate.check("label", call.headers.get(b"authorization"), member.model)  # the path may name none
         if member.labels is None:
             raise UnknownRoute("this server takes no labels", fix="mainspring label FILE")
-        body = await read_body(call.receive, call.headers)
+        body = await read_body(call.receive, call.headers, arriving=self._desk.arriving)
         form = FORMS[call.route.handler.removeprefix("feedback.")]
         now = member.plane.clock.now()
         answer = await asyncio.to_thread(receive, body, form, member.labels, now)

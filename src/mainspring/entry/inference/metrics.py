@@ -86,6 +86,7 @@ class _Collector(Collector):
             "mainspring_ready", "1 when every model answers and requests are wanted", self._probes.ready
         )
         yield GaugeMetricFamily("mainspring_in_flight", "Requests that wait for a slow model", desk.in_flight)
+        yield GaugeMetricFamily("mainspring_arriving_bytes", "Bytes of unfinished bodies", desk.arriving.held)
         yield GaugeMetricFamily(
             "mainspring_tokens_failing", "1 when the tokens cannot be read", bool(desk.gate.ring.failure)
         )
