@@ -1,5 +1,6 @@
 """Wiring of what an environment asks of who enters it."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from mainspring.app.workspace import LOCAL, Workspace
@@ -7,23 +8,26 @@ from mainspring.deliver.promotion import Entrance, entrance
 from mainspring.flows.entering import Door, Request
 from mainspring.kernel.errors import NotFound
 from mainspring.kernel.ids import checked_name
+from mainspring.project.settings import Environment
 
 
 def entrance_of(workspace: Workspace, environment: str) -> Entrance:
     """Return what an environment asks of who enters; `NotFound` for one that the project file does not name."""
-    environments = workspace.settings.environments
-    found = environments.get(checked_name(environment, "environment"))
-    if environment == LOCAL:
+    if checked_name(environment, "environment") == LOCAL:
         return Entrance(environment=environment)
-    if found is None:
+    environments = workspace.settings.environments
+    if environment not in environments:
         raise NotFound(
             f"the project file has no environment {environment!r}", fix=f"use one of: {', '.join(environments)}"
         )
-    earlier = entrance(tuple(environments), environment)
+    return entrance_in(environments, environment)
+
+
+def entrance_in(environments: Mapping[str, Environment], name: str) -> Entrance:
+    """Return what one of the project file's environments asks of who enters."""
+    found, earlier = environments[name], entrance(tuple(environments), name)
     soak = environments[earlier].soak if earlier else 0
-    return Entrance(
-        environment=environment, approvals=found.approvals, freezes=found.freezes, earlier=earlier, soak=soak
-    )
+    return Entrance(environment=name, approvals=found.approvals, freezes=found.freezes, earlier=earlier, soak=soak)
 
 
 def door_of(workspace: Workspace, request: Request) -> Door:

@@ -114,14 +114,15 @@ def digests_of(release: Release | None) -> set[str]:
 def counted(wanted: Wanted, approvals: Mapping[str, Approval]) -> tuple[str, ...]:
     """Return the names whose approvals count. approvals: `<name>#<key id>` of the verified approver -> what.
 
-    A person counts once, and not for what they trained or promote themselves.
+    A person counts once, and not for what they trained or promote themselves. That an approval came before is its
+    commit's business: clocks of different machines are not compared.
     """
     names = set()
     for who, approval in approvals.items():
         name, _, key = who.partition("#")
         same = (approval.environment, approval.model, approval.digest, approval.entry)
         fits = same == (wanted.environment, wanted.model, wanted.digest, wanted.entry)
-        if fits and approval.at <= wanted.at < approval.expires and not wanted.movers & {name, key, f"user:{name}"}:
+        if fits and wanted.at < approval.expires and not wanted.movers & {name, key, f"user:{name}"}:
             names.add(name)
     return tuple(sorted(names))
 

@@ -42,6 +42,7 @@ class Approved:
 
     approval: Approval
     name: str
+    key: str
     names: tuple[str, ...]
     commit: str
     changed: bool
@@ -73,7 +74,7 @@ def approve(move: Move, which: int | str, ports: ApprovePorts, *, lasts: int) ->
         if mine is not None and name in counted(wanted, {f"{name}#{key}": mine}):
             _tell(move, mine, name, expected, ports)
             return Approved(
-                approval=mine, name=name, names=counted(wanted, found), commit=expected, changed=False
+                approval=mine, name=name, key=key, names=counted(wanted, found), commit=expected, changed=False
             )  # fmt: skip
         mine = Approval(
             environment=move.environment, model=move.model, version=version, digest=digest, entry=entry, at=move.at,
@@ -85,7 +86,7 @@ def approve(move: Move, which: int | str, ports: ApprovePorts, *, lasts: int) ->
             continue
         _tell(move, mine, name, commit, ports)
         names = counted(wanted, {**found, f"{name}#{key}": mine})
-        return Approved(approval=mine, name=name, names=names, commit=commit, changed=True)
+        return Approved(approval=mine, name=name, key=key, names=names, commit=commit, changed=True)
     raise Conflict("other writers kept committing", fix="approve again")
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.flows.rungs import Rungs, make_rungs
+from tests.flows.rungs import Rungs, git, make_rungs
 
 from mainspring.entry.cli.group import run
 
@@ -30,11 +30,12 @@ def said(rungs: Rungs, out: Out, *arguments: str, code: int = 0) -> str:
     assert run(["-C", str(rungs.root), *arguments]) == code
     shown = out.readouterr()
     assert "Traceback" not in shown.err
-    return shown.err if code else shown.out
+    return shown.out or shown.err
 
 
 def test_a_version_is_promoted_approved_and_promoted_on(rungs: Rungs, capsys: Out, tmp_path: Path) -> None:
     digest = rungs.model(1)
+    base = git(rungs.root, "rev-parse", "main").strip()
     sbom = tmp_path / "sbom.json"
     sbom.write_text('{"bomFormat": "CycloneDX", "specVersion": "1.6", "components": []}')
     told = said(rungs, capsys, "promote", "1", "--to", "staging", "--sbom", str(sbom))
@@ -53,6 +54,16 @@ def test_a_version_is_promoted_approved_and_promoted_on(rungs: Rungs, capsys: Ou
     moved: dict[str, Any] = json.loads(said(rungs, capsys, "promote", "--to", "production", "--json"))
     assert moved["champion"] == {"version": 1, "digest": digest}
     assert moved["changed"] is True
+    judged = said(rungs, capsys, "audit", "releases", "--since", base).splitlines()
+    assert [line.split(" ", 1)[0] for line in judged] == ["ok", "ok", "2"]
+    assert judged[1].endswith("production: version 1 approved by ann")
+    (rungs.root / "environments" / "production" / "approvals" / f"{digest[7:19]}-{approval['key'][:12]}.json").unlink()
+    git(rungs.root, "rm", "-q", "-r", "--cached", "environments/production/approvals")
+    tree, parent = git(rungs.root, "write-tree").strip(), git(rungs.root, "rev-parse", "main~2").strip()
+    forged = git(rungs.root, "commit-tree", tree, "-p", parent, "-m", "sneak in").strip()
+    told = json.loads(said(rungs, capsys, "audit", "releases", "--since", base, "--until", forged, "--json", code=3))
+    assert [entry["refused"] for entry in told["entries"]] == [False, True]
+    assert told["entries"][1]["against"][0].startswith("it has 0 of 1 approvals")
 
 
 @pytest.mark.parametrize(
@@ -67,6 +78,9 @@ def test_a_version_is_promoted_approved_and_promoted_on(rungs: Rungs, capsys: Ou
         (("promote", "1", "--to", "staging", "--scan", "mainspring.yaml"), 2, "is not a SARIF, Trivy or pip-audit"),
         (("promote", "1", "--to", "staging", "--floor", "5"), 2, "--floor needs --weight"),
         (("promote", "1", "--to", "staging", "--mode", "turbo"), 2, "turbo"),
+        (("audit", "releases"), 2, "--since origin/main"),
+        (("audit", "releases", "--since", "nowhere"), 2, "no commit 'nowhere'"),
+        (("audit", "releases", "--since", "--output=x"), 2, "no commit '--output=x'"),
         (("approve", "1"), 2, "--env"),
         (("approve", "1", "--env", "local"), 2, "the local environment needs no approvals"),
         (("approve", "1", "--env", "production"), 3, "is not an approver's of production"),

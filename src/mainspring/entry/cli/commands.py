@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "approve": ("mainspring.entry.cli.release:approve", "Approve a version for an environment."),
-    "audit": ("mainspring.entry.cli.release:audit", "Prove that the ledger is whole."),
+    "audit": ("mainspring.entry.cli.audit:audit", "Prove that the ledger is whole, and releases allowed."),
     "demo": ("mainspring.entry.cli.demo:demo", "Run the whole loop on real data, start to report."),
     "replay": ("mainspring.entry.cli.demo:replay", "Replay history under several retraining policies."),
     "label": ("mainspring.entry.cli.watching:label", "Take in labels from a file."),

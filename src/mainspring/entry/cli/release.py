@@ -1,4 +1,4 @@
-"""`mainspring promote`, `approve`, `rollback`, `audit`: change what an environment serves; prove the record whole."""
+"""`mainspring promote`, `approve`, `rollback`: change what an environment serves."""
 
 from pathlib import Path
 from typing import Any
@@ -86,6 +86,7 @@ def approve(*, version: str, environment: str, key: Path | None, expires: str, r
     if as_json:
         present.emit(
             {"environment": environment, "version": approval.version, "digest": approval.digest, "by": found.name,
+             "key": found.key,
              "entry": approval.entry, "expires": format_time(approval.expires), "approved_by": list(found.names),
              "commit": found.commit, "changed": found.changed}
         )  # fmt: skip
@@ -110,30 +111,6 @@ def rollback(environment: str, reason: str, as_json: bool) -> None:
     workspace = open_workspace(here(), environment=environment)
     moved = roll_back(workspace, reason)
     _show(moved, environment, as_json)
-
-
-@click.command()
-@click.argument("action", type=click.Choice(["verify"]))
-@_environment
-@json_option
-def audit(action: str, environment: str, as_json: bool) -> int:
-    """Prove that the ledger is whole: nothing deleted, edited, reordered or cut off."""
-    from mainspring.app.releases import audit as read_all
-    from mainspring.app.workspace import open_workspace
-
-    report = read_all(open_workspace(here(), environment=environment))
-    if as_json:
-        problems = [{"where": problem.where, "what": problem.what} for problem in report.problems]
-        present.emit(
-            {"whole": report.whole, "events": report.events, "commits": report.commits, "head": report.head[1],
-             "problems": problems}
-        )  # fmt: skip
-        return 0 if report.whole else 1
-    counts = f"{report.events} events, {report.commits} release commits, {report.versions} versions"
-    present.say(f"{'whole' if report.whole else 'NOT WHOLE'}: {counts}; head {report.head[0]}:{report.head[1]}")
-    for problem in report.problems:
-        present.say(f"  {problem.where}: {problem.what}")
-    return 0 if report.whole else 1
 
 
 def _which(version: str | None) -> int | str | None:
