@@ -17,7 +17,7 @@ from mainspring.flows.approving import Approved
 from mainspring.flows.entering import Request
 from mainspring.flows.moves import Moved
 from mainspring.kernel.digests import canonical_json
-from mainspring.kernel.times import DAY, FixedClock
+from mainspring.kernel.times import DAY, SECOND, FixedClock
 from mainspring.security.keys import new_key, public_of
 
 RUNGS = """
@@ -97,6 +97,7 @@ def make_rungs(root: Path, text: str = RUNGS) -> Rungs:
     return found
 
 
-def git(root: Path, *args: str) -> str:
-    """Return what git printed."""
-    return run_git(root, "-c", "user.name=t", "-c", "user.email=t@localhost", *args).decode()
+def git(root: Path, *args: str, at: int = 0) -> str:
+    """Return what git printed. at: when it happens, UTC microseconds; 0: now."""
+    when = {name: f"@{at // SECOND} +0000" for name in ("GIT_AUTHOR_DATE", "GIT_COMMITTER_DATE")} if at else {}
+    return run_git(root, "-c", "user.name=t", "-c", "user.email=t@localhost", *args, env=when).decode()

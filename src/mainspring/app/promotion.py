@@ -24,15 +24,7 @@ def promote_onwards(
     reason: str,
 ) -> Moved:  # fmt: skip
     """Promote what was tested: `which`, or what answers in the environment before."""
-    asked = entrance_of(workspace, workspace.environment)
-    came_from = request.came_from or asked.earlier
-    if came_from != asked.earlier and not request.emergency:
-        before = asked.earlier or "no other environment"
-        raise PromotionRefused(
-            f"{workspace.environment} is entered from {before}, not from {came_from}",
-            fix="follow the order of the project file; only --emergency leaves it",
-        )
-    digest = _tested(workspace, which, came_from)
+    digest = tested(workspace, which, request)
     publish_version(workspace, digest)
     ports = release_ports(workspace, request)
     return promote(move(workspace, reason), digest, ports, plan=rollout(workspace), mode=mode, share=share)
@@ -57,11 +49,18 @@ def read_reports(files: Iterable[tuple[str, Path]]) -> tuple[ReportFile, ...]:
     return tuple(read_report(kind, path.name, _bytes(path, MAX_BYTES)) for kind, path in files)
 
 
-def _tested(workspace: Workspace, which: int | str | None, before: str) -> int | str:
+def tested(workspace: Workspace, which: int | str | None, request: Request) -> int | str:
     """Return the digest of what answers in the environment before, numbered here too; else what was asked for.
 
     Environments with ledgers of their own number versions of their own: a number means the one that answers there.
     """
+    asked = entrance_of(workspace, workspace.environment)
+    before = request.came_from or asked.earlier
+    if before != asked.earlier and not request.emergency:
+        raise PromotionRefused(
+            f"{workspace.environment} is entered from {asked.earlier or 'no other environment'}, not from {before}",
+            fix="follow the order of the project file; only --emergency leaves it",
+        )
     release = workspace.releases.read(before)[0] if before else None
     if which is None and not before:
         raise PromotionRefused(

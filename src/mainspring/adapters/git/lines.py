@@ -118,10 +118,10 @@ class RemoteBranch:
     def look(self) -> str:
         """Ask the remote, and fetch what is missing; no ref of this repository moves."""
         ref = f"refs/heads/{self._branch}"
-        listed = self._talk("ls-remote", self._url, ref).decode("utf-8", "replace").split()
+        listed = self._talk("ls-remote", self.url, ref).decode("utf-8", "replace").split()
         self._seen = listed[0] if listed and OID.fullmatch(listed[0]) else ""
         if self._seen and not self._has(self._seen):
-            self._talk("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--refmap=", self._url, ref)
+            self._talk("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--refmap=", self.url, ref)
             if not self._has(self._seen):  # it moved on between the two questions
                 return self.look()
         return self._seen
@@ -132,7 +132,7 @@ class RemoteBranch:
     def move(self, commit: str, expected: str, identity: Mapping[str, str]) -> None:
         """Push `commit`; refused where the branch no longer stands at its parent."""
         try:
-            self._talk("push", "--no-verify", self._url, f"{commit}:refs/heads/{self._branch}")
+            self._talk("push", "--no-verify", self.url, f"{commit}:refs/heads/{self._branch}")
         except MainspringError as error:
             if self.look() == commit:
                 return  # the answer was lost, not the push
@@ -148,8 +148,12 @@ class RemoteBranch:
         """Tell that no work tree follows: `git pull` does."""
         return False
 
+    def sibling(self, branch: str) -> "RemoteBranch":
+        """Return another branch of the same remote."""
+        return RemoteBranch(self._root, branch, self._remote)
+
     @cached_property
-    def _url(self) -> str:
+    def url(self) -> str:
         """The address; by it, and not by name, so that no ref that mirrors the remote is touched."""
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._/-]*", self._remote):
             raise GitFailed(f"{self._remote[:60]!r} cannot name a remote", fix="see: git remote")

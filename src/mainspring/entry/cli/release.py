@@ -1,13 +1,16 @@
 """`mainspring promote`, `approve`, `rollback`: change what an environment serves."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from mainspring.entry.cli import present
 from mainspring.entry.cli.options import here, json_option
 from mainspring.flows.moves import Moved
+
+if TYPE_CHECKING:
+    from mainspring.app.proposing import Proposal
 
 _DIGITS = 9
 _environment = click.option("--env", "environment", default="local", show_default=True, help="Environment to change.")
@@ -28,6 +31,7 @@ _reason = click.option("--reason", default="", help="Why, for the ledger.")
 @click.option(
     "--scan", "scans", type=click.Path(path_type=Path), help="Scan to attach: SARIF, Trivy or pip-audit, JSON."
 )
+@click.option("--pull-request", "propose", is_flag=True, help="Make a branch and a patch for others to merge instead.")
 @click.option("--emergency", default="", metavar="REASON", help="Skip order, soak, approvals and freezes, on record.")
 @_reason
 @json_option
@@ -53,11 +57,14 @@ def promote(*, version: str | None, environment: str, as_json: bool, **given: An
     files = [(kind, here() / given[name]) for kind, name in (("sbom", "sbom"), ("scan", "scans")) if given[name]]
     request = Request(emergency=given["emergency"], came_from=given["came_from"], reports=read_reports(files))
     workspace = open_workspace(here(), environment=environment)
-    moved = promote_onwards(
-        workspace, _which(version), request=request, share=share,
-        mode=None if given["at_once"] else given["mode"], reason=given["reason"],
-    )  # fmt: skip
-    _show(moved, environment, as_json)
+    how = {"request": request, "share": share, "reason": given["reason"]}
+    mode = None if given["at_once"] else given["mode"]
+    if given["propose"]:
+        from mainspring.app.proposing import propose
+
+        _show_proposal(propose(workspace, _which(version), mode=mode, **how), environment, as_json)
+        return
+    _show(promote_onwards(workspace, _which(version), mode=mode, **how), environment, as_json)
 
 
 @click.command()
@@ -116,6 +123,20 @@ def rollback(environment: str, reason: str, as_json: bool) -> None:
 def _which(version: str | None) -> int | str | None:
     """Return a version number as a number, anything else as it is."""
     return int(version) if version and version.isdecimal() and len(version) <= _DIGITS else version
+
+
+def _show_proposal(made: "Proposal", environment: str, as_json: bool) -> None:
+    if as_json:
+        present.emit(
+            {"environment": environment, "commit": made.moved.commit, "changed": made.moved.changed,
+             "branch": made.branch, "patch": str(made.patch or ""), "opened": made.opened}
+        )  # fmt: skip
+    elif not made.branch:
+        present.say(f"{environment}: nothing to change")
+    else:
+        present.say(f"{environment}: proposed on branch {made.branch} (patch {made.patch})")
+        present.say(f"  {made.opened or 'open the pull request from that branch: no gh or glab is used here'}")
+        present.say("  before it is merged, `mainspring audit releases` must let it in; protect the branch at its host")
 
 
 def _show(moved: Moved, environment: str, as_json: bool) -> None:
