@@ -1,16 +1,21 @@
 """dev -> staging -> production on a real repository: order, soak, approvals, freezes, emergencies, evidence."""
 
 import json
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
-from tests.flows.rungs import Rungs, git, make_rungs
+from tests.flows.rungs import RUNGS, Rungs, git, make_rungs
 
 from mainspring.adapters.files.models import ModelStore
+from mainspring.adapters.git.commands import GitFailed
 from mainspring.app.releases import audit, roll_back
+from mainspring.app.watching import present_status
 from mainspring.deliver.ports import GATE
 from mainspring.deliver.promotion import PromotionRefused
 from mainspring.deliver.release import ReleaseRefused, Share
+from mainspring.entry.cli.group import run
 from mainspring.flows.moves import PAPERS
 from mainspring.kernel.digests import digest_bytes
 from mainspring.kernel.errors import MainspringError, NotFound
@@ -242,3 +247,56 @@ def test_nothing_is_asked_of_a_roll_back(rungs: Rungs) -> None:
     while not rungs.at("production").settings.environments["production"].freezes[0].until(rungs.clock.at):
         rungs.clock.at += HOUR
     assert roll_back(rungs.at("production"), "down").release.champion.version == 1
+
+
+def test_status_warns_while_what_skipped_the_rules_serves(rungs: Rungs) -> None:
+    for number in (1, 2):
+        rungs.model(number)
+        rungs.promote("production", number, emergency=f"reason {number}")
+    at = rungs.at("production")
+    assert present_status(at).emergency == "reason 2"
+    roll_back(at, "worse")
+    assert present_status(rungs.at("production")).emergency == "reason 1"
+    assert present_status(rungs.at("staging")).emergency == ""
+
+
+def test_every_webhook_is_told_of_an_emergency_and_a_failure_is_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rungs = make_rungs(tmp_path / "small", f"alerts: {{to: ['secret://env/HOOK', 'secret://env/GONE']}}{RUNGS}")
+    rungs.model(1)
+    told: list[dict[str, str]] = []
+
+    class Hook(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            told.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *args: object) -> None:
+            """Say nothing."""
+
+    with HTTPServer(("127.0.0.1", 0), Hook) as server:
+        threading.Thread(target=server.handle_request, daemon=True).start()
+        monkeypatch.setenv("HOOK", f"http://127.0.0.1:{server.server_port}/secret-path")
+        arguments = ["promote", "1", "--to", "production", "--emergency", "the old one is down"]
+        assert run(["-C", str(rungs.root), *arguments]) == 0
+    (message,) = told
+    assert message["text"].startswith("EMERGENCY: user:")
+    assert message["text"].endswith("promoted version 1 of small to production: the old one is down")
+    shown = capsys.readouterr()
+    assert "EMERGENCY, on record: the old one is down" in shown.err
+    assert "warning: secret://env/GONE is empty" in shown.err
+    assert "secret-path" not in shown.err + shown.out
+
+
+def test_edits_of_somebody_that_are_not_committed_are_not_passed_by(rungs: Rungs) -> None:
+    rungs.soaked(1)
+    release = rungs.root / "environments" / "dev" / "release.yaml"
+    release.write_text(release.read_text() + "# mine\n")
+    head = git(rungs.root, "rev-parse", "main")
+    rungs.model(2)
+    with pytest.raises(GitFailed, match=r"environments/dev/release\.yaml has edits that are not committed"):
+        rungs.promote("dev", 2)
+    assert release.read_text().endswith("# mine\n")
+    assert git(rungs.root, "rev-parse", "main") == head

@@ -26,9 +26,11 @@ def watch_plan(workspace: Workspace, policy: RetrainPolicy | None = None) -> Wat
     """Return what is watched by the project's rules, or with another retraining policy."""
     settings = workspace.settings
     margin = next((gate.margin for gate in settings.gates if isinstance(gate, ChampionGate)), 0.01)
+    here = settings.environments.get(workspace.environment)
     return WatchPlan(
         model=settings.name, environment=workspace.environment, monitoring=settings.monitoring,
         retraining=policy or settings.retraining, rollout=rollout(workspace), margin=margin,
+        freezes=here.freezes if here else (),
     )  # fmt: skip
 
 

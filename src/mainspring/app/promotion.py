@@ -5,6 +5,7 @@ from pathlib import Path
 
 from mainspring.app.doors import entrance_of
 from mainspring.app.releases import move, publish_version, release_ports, rollout
+from mainspring.app.secrets import resolved
 from mainspring.app.workspace import LOCAL, Workspace
 from mainspring.deliver.promotion import PromotionRefused
 from mainspring.deliver.release import Mode, Share
@@ -13,7 +14,7 @@ from mainspring.flows.approving import Approved, ApprovePorts, approve
 from mainspring.flows.entering import Request
 from mainspring.flows.moves import Moved
 from mainspring.flows.release import promote
-from mainspring.kernel.errors import InvalidValue, NotFound
+from mainspring.kernel.errors import InvalidValue, MainspringError, NotFound
 from mainspring.kernel.times import DAY
 
 LONGEST_APPROVAL = 90 * DAY
@@ -25,6 +26,7 @@ def promote_onwards(
 ) -> Moved:  # fmt: skip
     """Promote what was tested: `which`, or what answers in the environment before."""
     digest = tested(workspace, which, request)
+    _check_clean(workspace)
     publish_version(workspace, digest)
     ports = release_ports(workspace, request)
     return promote(move(workspace, reason), digest, ports, plan=rollout(workspace), mode=mode, share=share)
@@ -42,6 +44,23 @@ def approve_version(workspace: Workspace, which: int | str, *, key: Path | None,
         ledger=workspace.ledger, files=workspace.releases, versions=workspace.versions, key=pem, earlier=asked.earlier
     )
     return approve(move(workspace, reason), which, ports, lasts=lasts)
+
+
+def alert(workspace: Workspace, moved: Moved, reason: str) -> list[str]:
+    """Tell every webhook of `alerts.to` of an emergency; return what went wrong with each that could not be told."""
+    from mainspring.adapters.http.webhook import tell
+
+    release = moved.release
+    version = (release.challenger or release.champion).version
+    text = f"EMERGENCY: {workspace.actor} promoted version {version} of {release.model} to {workspace.environment}"
+    facts = {"reason": reason, "environment": workspace.environment, "commit": moved.commit}
+    failed = []
+    for reference in workspace.settings.alerts.to:
+        try:
+            tell(resolved(reference), f"{text}: {reason}", facts)
+        except MainspringError as error:
+            failed.append(error.what)
+    return failed
 
 
 def read_reports(files: Iterable[tuple[str, Path]]) -> tuple[ReportFile, ...]:
@@ -73,6 +92,22 @@ def tested(workspace: Workspace, which: int | str | None, request: Request) -> i
     if release.model == workspace.settings.name:
         workspace.versions.assign(release.model, release.champion.digest)
     return release.champion.digest
+
+
+def _check_clean(workspace: Workspace) -> None:
+    """Raise where the checked-out release file has edits of somebody's own: the promotion would pass them by."""
+    from mainspring.adapters.git.commands import GitFailed
+    from mainspring.adapters.git.history import read_at
+    from mainspring.adapters.git.repository import find_repository
+
+    root, name = workspace.paths.root, f"environments/{workspace.environment}/release.yaml"
+    pushed = workspace.settings.delivery.remote and workspace.environment != LOCAL
+    if pushed or not (root / name).is_file() or not find_repository(root).is_checked_out("main"):
+        return  # no work tree follows
+    head = workspace.releases.head(workspace.environment)
+    known = read_at(root, head, name) if head else None
+    if (root / name).read_bytes().replace(b"\r\n", b"\n") != known:
+        raise GitFailed(f"{name} has edits that are not committed", fix=f"commit them, or: git checkout {name}")
 
 
 def _bytes(path: Path, at_most: int) -> bytes:

@@ -166,5 +166,19 @@ _TELL: Mapping[str, Callable[[Event], dict[str, Any]]] = {
 }
 
 
+def emergency_of(events: Sequence[Event], environment: str) -> str:
+    """Return why a version that serves in `environment` now was let in by an emergency, or ""."""
+    named: list[str] = []
+    why: dict[str, str] = {}
+    for event in events:
+        if event.subject != f"environment:{environment}" or not event.kind.startswith("release."):
+            continue
+        roles = (event.body.get("champion"), event.body.get("challenger"))
+        named = [str(role["digest"]) for role in roles if role]
+        if event.kind == "release.promoted":
+            why[named[-1]] = str(event.body.get("emergency", ""))
+    return "; ".join(dict.fromkeys(why[digest] for digest in named if why.get(digest)))
+
+
 def _number(value: object) -> float | None:
     return None if value is None else float(str(value))

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mainspring.deliver.rollout import PATIENCE
+from mainspring.flows.chronicle import emergency_of
 from mainspring.flows.memory import Memory, remembered
 from mainspring.flows.watch_ports import WatchPlan
 from mainspring.kernel.events import Event
@@ -52,6 +53,7 @@ def readings(plan: WatchPlan, events: Sequence[Event], fresh: Sequence[Freshness
     memory = remembered(mine, plan.environment)
     found = [
         *_told({"look_timestamp_seconds": ("When watch last looked", now / SECOND)}),
+        *_told({"emergency": ("1 while a version serves that skipped the rules", _skipped(mine, plan))}),
         *_counts(mine),
         *(_window(windows[-1].body) if windows else ()),
         *_trial(plan, memory, mine),
@@ -70,6 +72,10 @@ def _told(numbers: _Numbers, labels: Mapping[str, str] | None = None) -> list[Re
         for name, (text, value) in numbers.items()
         if value is not None
     ]
+
+
+def _skipped(events: Sequence[Event], plan: WatchPlan) -> bool:
+    return bool(emergency_of(events, plan.environment))
 
 
 def _counts(events: Sequence[Event]) -> Iterator[Reading]:

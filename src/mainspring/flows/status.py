@@ -6,7 +6,7 @@ from typing import Any
 
 from mainspring.deliver.ports import ReleaseFiles
 from mainspring.deliver.release import Release
-from mainspring.flows.chronicle import chronicle
+from mainspring.flows.chronicle import chronicle, emergency_of
 from mainspring.kernel.events import Event, Ledger
 
 _WINDOWS = 5
@@ -17,7 +17,8 @@ _DECISIONS = 8
 class Status:
     """What a person on call wants to know first. Times are UTC microseconds; `next_check` is 0 before the first.
 
-    windows: the last windows judged, newest first. decisions: the last things done, newest first.
+    windows: the last windows judged, newest first. decisions: the last things done, newest first. emergency: why a
+    version that serves skipped the rules, or "".
     """
 
     model: str
@@ -28,6 +29,7 @@ class Status:
     decisions: tuple[dict[str, Any], ...]
     next_check: int
     events: int
+    emergency: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON."""
@@ -49,6 +51,7 @@ def status(model: str, environment: str, *, every: int, ledger: Ledger, files: R
         decisions=tuple(_decisions(events)),
         next_check=last + every if last else 0,
         events=len(events),
+        emergency=emergency_of(events, environment),
     )
 
 

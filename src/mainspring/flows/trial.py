@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from mainspring.deliver.freezes import frozen
 from mainspring.deliver.release import Release, rollout_of
 from mainspring.deliver.rollout import BLOCK, Action, Decision, Seen, decide
 from mainspring.flows.ingest import Ingested, Tally
@@ -14,6 +15,7 @@ from mainspring.flows.moves import Move, Moved
 from mainspring.flows.release import abort, advance, finish
 from mainspring.flows.watch_ports import ACTOR, WatchPlan, WatchPorts
 from mainspring.kernel.events import Draft, Event
+from mainspring.kernel.times import format_time
 from mainspring.observe.ports import SCORE
 from mainspring.observe.quality import losses, paired_blocks
 from mainspring.serve.bandit import Outcomes
@@ -40,7 +42,7 @@ def judge_rollout(
     matured = ports.observations.matured(trial.started, until, now)
     seen = _seen(plan, release, trial, (tally, ingested.tallies.get(release.champion.digest, Tally())), matured, now)
     rules = replace(rollout_of(release.plan), margin=plan.margin)
-    decision = _kept(release, decide(rules, seen))
+    decision = _thawed(plan, _kept(release, decide(rules, seen)), now)
     if challenger.mode == "bandit":
         ports.reward(_outcomes(release, matured))
     if decision.action is Action.HOLD and not tally.rows and decision.reason == trial.said:
@@ -55,6 +57,15 @@ def _kept(release: Release, decision: Decision) -> Decision:
     """Return the decision as the mode allows it: A/B tests and bandits keep the file's weights, but for an abort."""
     fixed = release.challenger is not None and release.challenger.mode in ("ab", "bandit")
     return replace(decision, action=Action.HOLD) if fixed and decision.action is not Action.ABORT else decision
+
+
+def _thawed(plan: WatchPlan, decision: Decision, now: int) -> Decision:
+    """Return the decision as freezes allow it: no more traffic in one, but an abort at any time."""
+    closed = frozen(plan.freezes, now) if decision.action in (Action.ADVANCE, Action.FINISH) else None
+    if closed is None:
+        return decision
+    reason = f"{decision.reason}; held: frozen until {format_time(closed[0])}: {closed[1]}"
+    return Decision(action=Action.HOLD, reason=reason)
 
 
 def _outcomes(release: Release, matured: Columns) -> dict[str, Outcomes]:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from mainspring.deliver.freezes import Freeze
 from mainspring.deliver.release import Plan
 from mainspring.flows.ingest import PredictionLog, References
 from mainspring.flows.memory import WATCH
@@ -20,7 +21,10 @@ ACTOR = WATCH
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WatchPlan:
-    """What is watched, and by which rules. margin: loss difference that a rollout or a window tolerates."""
+    """What is watched, and by which rules. margin: loss difference that a rollout or a window tolerates.
+
+    freezes: when a rollout gives its challenger no more traffic.
+    """
 
     model: str
     environment: str
@@ -28,6 +32,7 @@ class WatchPlan:
     retraining: RetrainPolicy
     rollout: Plan
     margin: float = 0.01
+    freezes: tuple[Freeze, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

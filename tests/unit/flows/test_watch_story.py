@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from tests.unit.flows.story import ENVIRONMENT, MODEL, START, TICK, Watched, good, reversed_score, silent
 
 from mainspring.deliver import release as rules
+from mainspring.deliver.freezes import Freeze
 from mainspring.deliver.release import Mode
 from mainspring.deliver.rollout import Action
 from mainspring.flows import release as moves
@@ -115,6 +116,21 @@ def test_a_good_challenger_advances_and_becomes_the_champion(watched: Watched) -
         "high": None,
         "rows": 60,
     }  # of one day
+
+
+def test_in_a_freeze_a_challenger_gets_no_more_traffic_but_may_be_aborted(watched: Watched) -> None:
+    always = (Freeze(start=0, end=watched.now + 40 * WEEK * DAY, reason="stock-taking"),)
+    watched.plan = replace(watched.plan, freezes=always)
+    watched.begin()
+    watched.try_out(good)
+    held = watched.tick().rollout
+    assert held is not None
+    assert held.action is Action.HOLD
+    assert ": stock-taking" in held.reason
+    watched.run(8, rows=60)
+    assert watched.kinds("release.*") == ["release.promoted"] * 2
+    watched.plan = replace(watched.plan, freezes=())
+    assert [one.rollout.action for one in watched.run(3, rows=60) if one.rollout][-1] is not Action.HOLD
 
 
 def test_a_challenger_without_answers_is_aborted_at_once(watched: Watched) -> None:

@@ -42,7 +42,7 @@ def promote(*, version: str | None, environment: str, as_json: bool, **given: An
     later one begins a canary by the project's plan. Refused (exit 3): a version whose gate did not pass, that does not
     answer in the environment before, or that lacks soak time or approvals; anything in a freeze. docs/promotion.md
     """
-    from mainspring.app.promotion import promote_onwards, read_reports
+    from mainspring.app.promotion import alert, promote_onwards, read_reports
     from mainspring.app.workspace import open_workspace
     from mainspring.deliver.release import Share
     from mainspring.flows.entering import Request
@@ -64,7 +64,12 @@ def promote(*, version: str | None, environment: str, as_json: bool, **given: An
 
         _show_proposal(propose(workspace, _which(version), mode=mode, **how), environment, as_json)
         return
-    _show(promote_onwards(workspace, _which(version), mode=mode, **how), environment, as_json)
+    moved = promote_onwards(workspace, _which(version), mode=mode, **how)
+    if request.emergency and moved.changed:
+        click.echo(f"EMERGENCY, on record: {request.emergency}", err=True)
+        for what in alert(workspace, moved, request.emergency):
+            click.echo(f"warning: {what}", err=True)
+    _show(moved, environment, as_json)
 
 
 @click.command()

@@ -142,6 +142,8 @@ def _show(found: "Status") -> None:
     if release is None:
         present.say("  nothing is released yet: mainspring snapshot, train, promote 1")
         return
+    if found.emergency:
+        present.say(f"  WARNING: what serves came by an emergency, without the rules: {found.emergency}")
     challenger = release.challenger
     rest = 100 - (challenger.weight if challenger else 0)
     present.say(f"  version {release.champion.version} answers {rest} %  {present.short(release.champion.digest)}")
