@@ -25,7 +25,7 @@ def names(found: Told) -> set[str]:
 
 def test_before_anything_is_known_only_the_look_itself_and_counts_of_nothing_are_told() -> None:
     found = told(Watched())
-    assert names(found) == {"look_timestamp_seconds", "events", "training_seconds"}
+    assert names(found) == {"look_timestamp_seconds", "emergency", "events", "training_seconds"}
     assert found["look_timestamp_seconds",] == START / SECOND
     assert {key[1] for key in found if key[0] == "events"} == set(KINDS)
     assert sum(value for key, value in found.items() if key[0] == "events") == 0
