@@ -42,7 +42,7 @@ def s3_server(folder: Path, ports: list[int]) -> Iterator[None]:
     argv = [
         str(weed), "server", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-dir={folder}", "-s3", f"-s3.port={s3}",
         f"-s3.config={folder / 's3.json'}", f"-master.port={master}", f"-volume.port={volume}", "-filer",
-        f"-filer.port={filer}", "-volume.max=5", "-master.volumeSizeLimitMB=64",
+        f"-filer.port={filer}", "-volume.max=40", "-master.volumeSizeLimitMB=64",
     ]  # fmt: skip
     with (folder.parent / "weed.txt").open("ab") as out:
         process = subprocess.Popen(argv, stdout=out, stderr=out, cwd=folder)

@@ -78,6 +78,7 @@ def _place(workspace: Workspace, environment: Environment) -> Place:
         release=_release(workspace, environment.name), trust=_trust(workspace, environment.name),
         serving=_serving(workspace, environment.name), network=environment.network, serverless=environment.serverless,
         data_claim=environment.data_claim,
+        seldon=environment.seldon,
     )  # fmt: skip
 
 

@@ -266,6 +266,7 @@ def _environment(name: str, section: EnvironmentSection, monitoring: MonitoringS
         serverless=section.serverless, data_claim=section.data_claim or "",
         freezes=lower_freezes(section, here, found),
         soak=parse_duration(section.soak) if section.soak else 0,
+        seldon=section.seldon,
     )  # fmt: skip
 
 

@@ -221,6 +221,7 @@ class EnvironmentSection(EntrySection):
 
     platform: Platform = Field(default="local", description="What runs the server.")
     serverless: bool = Field(default=False, description="Under kserve: Knative runs the server, not a Deployment.")
+    seldon: Literal["v1", "v2"] = Field(default="v1", description="Under seldon: Seldon Core 1 or 2.")
     network: NetworkSection = Field(
         default_factory=NetworkSection, description="Who may call the server, and where it may go."
     )

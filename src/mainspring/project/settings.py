@@ -65,7 +65,7 @@ class Environment:
     `watch`. image, steps_image: by digest, or "". stores: address of each store that is not local.
     network: who may talk to whom. serverless: KServe runs the server under Knative. data_claim: the volume claim with
     the sources' files, or "". freezes: when no new version enters. soak: microseconds that
-    a version answers here before it may go on.
+    a version answers here before it may go on. seldon: `v1` or `v2`.
     """
 
     name: str
@@ -82,6 +82,7 @@ class Environment:
     data_claim: str = ""
     freezes: tuple[Freeze, ...] = ()
     soak: int = 0
+    seldon: str = "v1"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,5 +1,6 @@
 """Argo CD files: right by the schemas, safe by the policy lint, and they cover exactly what is rendered."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from mainspring.adapters.yaml.dump import dump
 from mainspring.adapters.yaml.read import read_text
 from mainspring.deliver.render import argocd, platform
 from mainspring.deliver.render.content import Files, Objects
-from mainspring.deliver.render.subject import PLATFORMS, Subject
+from mainspring.deliver.render.subject import PLATFORMS, Subject, Vault
 from mainspring.security.lint import lint
 
 
@@ -22,11 +23,12 @@ def named(files: Files, kind: str) -> dict[str, dict[str, Any]]:
     return {d["metadata"]["name"]: d for d in documents(files) if d["kind"] == kind}
 
 
-FULL = subject(
-    *(place(f"on-{name}", name, scheduler="cronworkflow", stores={
-        "ledger": "secret://vault/ml/ledger#url", "online": "redis://features:6379", "tracking": "http://mlflow:5000",
-    }) for name in PLATFORMS if name != "local")
-)  # fmt: skip
+VAULT = Vault(means="external-secrets", address="https://vault.vault.svc:8200", mount="ml", auth="kubernetes")
+STORES = {
+    "ledger": "secret://vault/ml/ledger#url", "online": "redis://features:6379", "tracking": "http://mlflow:5000",
+}  # fmt: skip
+PLACES = [place(f"on-{name}", name, scheduler="cronworkflow", stores=STORES) for name in PLATFORMS if name != "local"]
+FULL = replace(subject(*PLACES), vault=VAULT)
 
 
 @pytest.mark.parametrize("project", [subject(), FULL, subject(place("dev", "deployment"))])
@@ -79,7 +81,5 @@ def test_monitors_carry_the_label_that_the_stack_selects() -> None:
 
 
 def test_without_a_repository_there_is_nothing_to_follow() -> None:
-    from dataclasses import replace
-
     lonely = replace(FULL, repository="")
     assert argocd.files(lonely) == platform.files(lonely) == {}

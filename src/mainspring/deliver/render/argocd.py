@@ -30,16 +30,30 @@ _KINDS = (
     ("argoproj.io", "WorkflowEventBinding"), ("argoproj.io", "Rollout"), ("argoproj.io", "AnalysisTemplate"),
     ("serving.kserve.io", "InferenceService"), ("serving.kserve.io", "ServingRuntime"),
     ("machinelearning.seldon.io", "SeldonDeployment"), ("external-secrets.io", "ExternalSecret"),
-    ("external-secrets.io", "SecretStore"),
+    ("external-secrets.io", "SecretStore"), ("secrets.hashicorp.com", "VaultConnection"),
+    ("secrets.hashicorp.com", "VaultAuth"), ("secrets.hashicorp.com", "VaultStaticSecret"),
+    ("", "PersistentVolumeClaim"), ("monitoring.coreos.com", "PodMonitor"), ("mlops.seldon.io", "Model"),
+    ("mlops.seldon.io", "Experiment"),
 )  # fmt: skip
-# fields that a controller or an autoscaler owns: (API group, kind, pointers)
+# fields that a controller, an autoscaler or a defaulting webhook owns: (API group, kind, jq paths)
 _OWNED: Sequence[tuple[str, str, tuple[str, ...]]] = (
-    ("apps", "Deployment", ("/spec/replicas",)),
-    ("argoproj.io", "Rollout", ("/spec/replicas",)),
-    ("serving.kserve.io", "InferenceService", ("/spec/predictor/model/protocolVersion",)),
-    ("machinelearning.seldon.io", "SeldonDeployment", ("/spec/predictors/0/replicas", "/spec/protocol")),
-    ("external-secrets.io", "ExternalSecret", ("/spec/refreshInterval",)),
-)
+    ("apps", "Deployment", (".spec.replicas",)),
+    ("argoproj.io", "Rollout", (".spec.replicas",)),
+    ("gateway.networking.k8s.io", "HTTPRoute", (".spec.rules[].backendRefs[].weight",)),
+    ("serving.kserve.io", "InferenceService", (
+        ".spec.predictor.model.resources", ".spec.predictor.model.protocolVersion",
+        ".spec.canary[]?.predictor.model.resources",
+    )),
+    ("machinelearning.seldon.io", "SeldonDeployment", (
+        ".spec.predictors[].graph.endpoint", ".spec.predictors[].engineResources",
+        ".spec.predictors[].componentSpecs[].spec.volumes[] | select(.name == \"seldon-podinfo\")",
+        ".spec.predictors[].componentSpecs[].spec.containers[].volumeMounts[] | select(.name == \"seldon-podinfo\")",
+        ".spec.predictors[].componentSpecs[].spec.containers[].env[] | select(.name | test(\"^(PREDICTIVE|SELDON)_\"))",
+    )),
+    ("external-secrets.io", "ExternalSecret", (
+        ".spec.data[]?.remoteRef | .conversionStrategy, .decodingStrategy, .metadataPolicy",
+    )),
+)  # fmt: skip
 
 
 def files(subject: Subject) -> Files:
@@ -117,7 +131,7 @@ def _application(
             "retry": _RETRY,
         },
         "ignoreDifferences": [
-            {"group": group, "kind": owner, "jsonPointers": list(pointers)} for group, owner, pointers in _OWNED
+            {"group": group, "kind": owner, "jqPathExpressions": list(paths)} for group, owner, paths in _OWNED
         ],
         "revisionHistoryLimit": 10,
     })  # fmt: skip

@@ -8,6 +8,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from mainspring.deliver.render import vault
 from mainspring.deliver.render.content import Content, Files, Json, Text, one
 from mainspring.deliver.render.subject import Place, Subject
 
@@ -39,6 +40,7 @@ def values(subject: Subject, place: Place) -> dict[str, Any]:
     """Return what the chart is told of one environment; what is left out stands in the chart's own values."""
     fewest, most = place.replicas
     models = place.stores.get("models", "")
+    agent = vault.annotations(subject, place)
     return {
         "project": {
             "name": subject.name, "model": subject.model, "environment": place.name, "owner": subject.owner,
@@ -49,6 +51,10 @@ def values(subject: Subject, place: Place) -> dict[str, Any]:
         "stores": {"models": models, "secretKeys": [*_secret_keys(models), *_named(place.serving)]},
         "trust": dict(place.trust),
         "serving": dict(place.serving),
+        "serverless": place.serverless,
+        "seldon": {"api": place.seldon},
+        "secrets": {"agent": bool(agent)},
+        "podAnnotations": agent,
         "networkPolicy": {"enabled": False},  # security/network-policies.yaml holds every flow
     }  # fmt: skip
 

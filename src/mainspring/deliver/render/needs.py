@@ -4,7 +4,7 @@ Every name that a rendered pipeline reads stands here, and nothing else (a test 
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mainspring.deliver.render import pipeline
 from mainspring.deliver.render.subject import Place, Subject
@@ -29,9 +29,10 @@ _IMAGES = ("release/images",)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Need:
-    """One thing to set. kind: `secret`, `variable` or `environment`. environments: where it is kept; () for everywhere.
+    """One thing to set. kind: `secret`, `variable`, `environment` or `schedule`.
 
-    used: workflow and job of each use. make: how to come by a value. required: whether pipelines fail without it.
+    environments: where it is kept; () for the whole project. used: workflow and job of each use. make: how to
+    come by a value. required: whether pipelines fail without it.
     """
 
     name: str
@@ -46,7 +47,11 @@ def needs(subject: Subject) -> tuple[Need, ...]:
     """Return what must be set for a project's pipelines: environments, what jobs share, what each environment has."""
     if not subject.ci or not subject.places:
         return ()
-    return (*_environments(subject), *_scanners(subject), *_logins(subject), *_pushing(subject), *_of_places(subject))
+    found = (*_environments(subject), *_scanners(subject), *_logins(subject), *_pushing(subject), *_of_places(subject))
+    if subject.ci == "github":
+        return found
+    jobs = [replace(need, used=tuple(use.rpartition("/")[2] for use in need.used)) for need in found]
+    return (*jobs, *_schedules(subject))
 
 
 def store_names(place: Place) -> list[str]:
@@ -81,15 +86,20 @@ def _environments(subject: Subject) -> Iterator[Need]:
             )  # fmt: skip
 
 
+def _schedules(subject: Subject) -> Iterator[Need]:
+    watched = pipeline.watched(subject)
+    for cron in sorted({place.schedule for place in watched}):
+        used = tuple(f"watch-{place.name}" for place in watched if place.schedule == cron)
+        make = f"a pipeline schedule on the release branch: {cron}, in UTC, with the variable WATCH set to {cron!r}"
+        yield Need(name="watch", kind="schedule", used=used, make=make)
+
+
 def _scanners(subject: Subject) -> Iterator[Need]:
     yield Need(
         name="KUBE_SCORE_IMAGE", kind="variable", used=_IMAGES,
         make="kube-score's image by digest, such as zegl/kube-score@sha256:<64 hex>: pull the version that you "
         "trust and read it with docker image inspect --format '{{index .RepoDigests 0}}'",
     )  # fmt: skip
-    if subject.ci == "gitlab":
-        make = "Helm's image by digest, such as alpine/helm@sha256:<64 hex>, read in the same way"
-        yield Need(name="HELM_IMAGE", kind="variable", used=_IMAGES, make=make)
 
 
 def _logins(subject: Subject) -> Iterator[Need]:

@@ -1,8 +1,8 @@
 """What pipelines and one-machine production take from others, each by commit or digest. A new version is one line here.
 
 Every pin was found in several unrelated public repositories under the version beside it; none was fetched here. What
-could not be found that way has no digest: kube-score and Helm are variables that `mainspring ci secrets` asks for, and
-MLflow's image goes by its full version.
+could not be found that way has no digest: kube-score is a variable that `mainspring ci secrets` asks for, and MLflow's
+image goes by its full version.
 """
 
 from collections.abc import Mapping
@@ -19,7 +19,8 @@ ACTIONS: Mapping[str, tuple[str, str]] = {
 }
 """Action -> (commit, the version that it is)."""
 
-PYTHON = "python:3.11-slim@sha256:db3ff2e1800a8581e2c48a27c3995339d47bdf046da21c7627accd3d51053a93"
+PYTHON = "python:3.11.15-bookworm@sha256:a8f8fbe1a0edc9e4dddafa64ba73f7e04be7be5ebc23f332362e779e0a2e4e52"
+HELM = "alpine/helm:3.18.4@sha256:e7ecbf4a200dea73d64bfb8cb0936829164945f2b4d02a0274093073ee8d264f"
 DOCKER = "docker:29.8.1-dind@sha256:3f3c01aaaebf7cce837356b688b7c059a4749f10bd7660dec7c58fc454a283f0"
 TRIVY = (
     "ghcr.io/aquasecurity/trivy:0.74.0@sha256:62b1e65e8869bc4b4c6aa4fa2b21595256c7c2f6018a9d9ad61caf87187c1969"

@@ -14,6 +14,7 @@ from mainspring.deliver.render.subject import Place, Subject
 CHECKS = "ci/checks.lock"
 SERVING, STEPS = "serving", "steps"
 HOSTED = "ghcr.io"
+_FOREIGN = ("docker.io", HOSTED)
 _PIP = ".venv/bin/pip install --quiet --disable-pip-version-check --no-deps --require-hashes"
 _OWN = f".venv/bin/pip install --quiet --disable-pip-version-check --no-deps --no-index {FOLDER}/wheels/*.whl"
 
@@ -117,9 +118,9 @@ def login(subject: Subject) -> str:
     """Return how a pipeline logs in: `token` (its own), `dockerhub`, or `registry` where that token counts nothing."""
     if subject.login == "dockerhub":
         return "dockerhub"
-    if subject.ci == "github" and host(subject.registry) != HOSTED:
-        return "registry"
-    return "token"
+    there = host(subject.registry)
+    own = there == HOSTED if subject.ci == "github" else there not in _FOREIGN
+    return "token" if own else "registry"
 
 
 def watched(subject: Subject) -> tuple[Place, ...]:

@@ -45,11 +45,11 @@ def _pushed(subject: Subject) -> bool:
     return any(place.stores.get("metrics") == PUSHGATEWAY for place in subject.places)
 
 
-def _with_vault(subject: Subject) -> bool:
-    values = [value for place in subject.places for value in place.stores.values()]
-    return any(value.startswith("secret://vault/") for value in (*values, *subject.webhooks))
+def _fetched(*means: str) -> Callable[[Subject], bool]:
+    return lambda subject: subject.vault is not None and subject.vault.means in means
 
 
+_HASHICORP = "https://helm.releases.hashicorp.com"
 _ARGO = "https://argoproj.github.io/argo-helm"
 CHARTS: tuple[Chart, ...] = (
     Chart(name="cert-manager", repository="https://charts.jetstack.io", version="v1.17.1", namespace="cert-manager",
@@ -69,27 +69,31 @@ CHARTS: tuple[Chart, ...] = (
     Chart(name="metrics-server", repository="https://kubernetes-sigs.github.io/metrics-server", version="3.12.2",
           namespace="kube-system", needed=_always),
     Chart(name="external-secrets", repository="https://charts.external-secrets.io", version="2.6.0",
-          namespace="external-secrets", needed=_with_vault, wave=0, values={"installCRDs": True}),
-    Chart(name="vault", repository="https://helm.releases.hashicorp.com", version="0.29.1", namespace="vault",
-          needed=_with_vault, wave=0, values={"injector": {"enabled": False}, "server": {"dev": {"enabled": False}}}),
+          namespace="external-secrets", needed=_fetched("external-secrets"), wave=0, values={"installCRDs": True}),
+    Chart(name="vault-secrets-operator", repository=_HASHICORP, version="0.1.0", namespace="vault",
+          needed=_fetched("vault-operator"), wave=0),
+    Chart(name="vault", repository=_HASHICORP, version="0.29.1", namespace="vault", wave=0,
+          needed=_fetched("external-secrets", "vault-operator"),
+          values={"injector": {"enabled": False}, "server": {"dev": {"enabled": False}}}),
+    Chart(name="vault", repository=_HASHICORP, version="0.29.1", namespace="vault", wave=0, needed=_fetched("agent"),
+          values={"injector": {"enabled": True}, "server": {"dev": {"enabled": False}}}),
     Chart(name="argo-workflows", repository=_ARGO, version="0.45.21", namespace="argo",
           needed=lambda subject: any(place.scheduler == "cronworkflow" for place in subject.places),
-          values={"workflow": {"serviceAccount": {"create": False}}, "server": {"authModes": ["client"]}}),
+          values={"workflow": {"serviceAccount": {"create": False}}, "server": {"authModes": ["client"]},
+                  "controller": {"workflowRestrictions": {"templateReferencing": "Strict"}}}),
     Chart(name="argo-rollouts", repository=_ARGO, version="2.39.1", namespace="argo-rollouts", needed=_on("rollouts")),
-    Chart(name="kserve-crd", repository="ghcr.io/kserve/charts", version="v0.16.0", namespace="kserve",
+    Chart(name="kserve-crd", repository="ghcr.io/kserve/charts", version="v0.20.0", namespace="kserve",
           needed=_on("kserve")),
-    Chart(name="kserve", repository="ghcr.io/kserve/charts", version="v0.16.0", namespace="kserve",
-          needed=_on("kserve"), wave=2,
-          values={"kserve": {"controller": {"deploymentMode": "RawDeployment"}}}),
+    Chart(name="kserve", repository="ghcr.io/kserve/charts", version="v0.20.0", namespace="kserve",
+          needed=_on("kserve"), wave=2,  # spec.canary came with 0.20 and splits by Gateway API routes
+          values={"kserve": {"controller": {"deploymentMode": "Standard",
+                                            "gateway": {"ingressGateway": {"enableGatewayApi": True}}}}}),
     Chart(name="seldon-core-operator", repository="https://storage.googleapis.com/seldon-charts", version="1.17.1",
           namespace="seldon-system", needed=_on("seldon")),
     Chart(name="redis", repository="registry-1.docker.io/bitnamicharts", version="20.11.3", namespace="redis",
           needed=_stored("online", "redis"), values={"auth": {"existingSecret": "redis"}}),
     Chart(name="cloudnative-pg", repository="https://cloudnative-pg.github.io/charts", version="0.27.1",
           namespace="cnpg-system", needed=_stored("ledger", "postgres", "secret://")),
-    Chart(name="oauth2-proxy", repository="https://oauth2-proxy.github.io/manifests", version="7.12.5",
-          namespace="mlflow", needed=_stored("tracking", "http"), wave=2,
-          values={"config": {"existingSecret": "oauth2-proxy"}, "extraArgs": {"upstream": "http://127.0.0.1:5000"}}),
 )  # fmt: skip
 
 

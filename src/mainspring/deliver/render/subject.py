@@ -61,6 +61,7 @@ class Place:
     first release. trust: file name -> public key (PEM) that may vouch for a model there. serving: `serving.yaml` as a
     document. network: who may talk to whom. serverless: KServe runs the server under Knative.
     data_claim: the volume claim with the sources' files, or "".
+    seldon: `v1` or `v2` of Seldon Core.
     """
 
     name: str
@@ -78,6 +79,7 @@ class Place:
     network: Network = field(default_factory=Network)
     serverless: bool = False
     data_claim: str = ""
+    seldon: str = "v1"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

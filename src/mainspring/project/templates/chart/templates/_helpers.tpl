@@ -152,8 +152,10 @@ volumeMounts:
   - {name: release, mountPath: /etc/mainspring, readOnly: true}
   - {name: trust, mountPath: /var/run/mainspring/trust, readOnly: true}
   - {name: serving, mountPath: /var/run/mainspring/serving, readOnly: true}
+  {{- if not $root.Values.secrets.agent }}
   - {name: tokens, mountPath: /var/run/mainspring/tokens, readOnly: true}
   - {name: scrape, mountPath: /var/run/mainspring/scrape, readOnly: true}
+  {{- end }}
   - {name: state, mountPath: /srv/project}
   - {name: tmp, mountPath: /tmp}
 {{- end -}}
@@ -167,10 +169,15 @@ volumeMounts:
   configMap: {name: {{ printf "%s-trust" $name | toJson }}}
 - name: serving
   configMap: {name: {{ printf "%s-serving" $name | toJson }}}
+{{- if .Values.secrets.agent }}
+- name: vault-token
+  projected: {sources: [{serviceAccountToken: {path: token, audience: vault, expirationSeconds: 3600}}]}
+{{- else }}
 - name: tokens
   secret: {secretName: {{ printf "%s-tokens" $name | toJson }}, defaultMode: 288}
 - name: scrape
   secret: {secretName: {{ printf "%s-scrape" $name | toJson }}, defaultMode: 288}
+{{- end }}
 - name: state
   emptyDir: {sizeLimit: {{ .Values.state.sizeLimit | toJson }}}
 - name: tmp
