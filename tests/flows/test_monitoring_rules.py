@@ -11,7 +11,7 @@ from tests import tools
 from tests.unit.deliver.render_subject import HOUR, place, subject
 
 from mainspring.adapters.yaml.dump import dump
-from mainspring.deliver.render import monitoring
+from mainspring.deliver.render import dashboards, monitoring
 from mainspring.deliver.render.content import Json, Objects
 from mainspring.deliver.render.subject import Subject
 
@@ -66,3 +66,23 @@ def test_the_tests_see_a_rule_that_is_wrong(tmp_path: Path) -> None:
         tested = promtool("test", "rules", root / "production.test.json")
         assert tested.returncode == 1
         assert name in tested.stdout + tested.stderr
+
+
+PARSE = """
+import json, sys, promql_parser
+for text in json.load(sys.stdin):
+    promql_parser.parse(text)
+"""
+
+
+@pytest.mark.tools
+def test_every_query_is_promql_and_one_that_is_not_is_seen() -> None:
+    boards = [content.document for content in dashboards.files(FULL).values() if isinstance(content, Json)]
+    asked = [target["expr"] for board in boards for panel in board["panels"] for target in panel["targets"]]
+    asked += [rule["expr"] for group in monitoring.rule_file(FULL, WATCHED)["groups"] for rule in group["rules"]]
+    assert len(asked) > 80
+    texts = [text.replace("$__rate_interval", "1m") for text in asked]
+    for given, code in ((texts, 0), ([*texts, "sum(rate(x[1m])"], 1)):
+        argv = [tools.python("delivery"), "-c", PARSE]
+        done = subprocess.run(argv, input=json.dumps(given), capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == code, done.stderr

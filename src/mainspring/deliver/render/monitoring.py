@@ -8,7 +8,7 @@ chart's ServiceMonitor; what `watch` found comes from its Pushgateway. Start at 
 from collections.abc import Sequence
 from typing import Any
 
-from mainspring.deliver.render import alerting
+from mainspring.deliver.render import alerting, dashboards
 from mainspring.deliver.render.alerts import WINDOWS, Alert, Words, alerts, latency_bound
 from mainspring.deliver.render.content import Content, Files, Json, Text, one
 from mainspring.deliver.render.kubernetes import MONITORED, kind, metadata, namespace_of
@@ -21,7 +21,7 @@ RUNBOOK = "monitoring/runbook.md"
 
 
 def files(subject: Subject) -> Files:
-    """Return the rules of every environment with their tests, the routes of alerts, and the runbook."""
+    """Return the rules of every environment with their tests, the routes of alerts, dashboards and the runbook."""
     found: dict[str, Content] = {}
     for place in subject.places:
         rules, plain = rule_file(subject, place), f"{FOLDER}/promtool/{place.name}"
@@ -34,7 +34,12 @@ def files(subject: Subject) -> Files:
         found[f"{plain}.test.json"] = Json(rule_tests(subject, place))
     if not found:
         return {}
-    return {**found, **alerting.files(subject), RUNBOOK: Text(_runbook(subject), comment="")}
+    return {
+        **found,
+        **alerting.files(subject),
+        **dashboards.files(subject),
+        RUNBOOK: Text(_runbook(subject), comment=""),
+    }
 
 
 def rule_file(subject: Subject, place: Place) -> dict[str, Any]:
