@@ -1,4 +1,4 @@
-"""Dashboards read as a person would: every panel named, explained, with a unit, a bounded legend, a place of its own."""
+"""Dashboards read as a person would: every panel named, explained, with a unit, a bounded legend, its own place."""
 
 import json
 import re
