@@ -196,13 +196,14 @@ class Watched:
             raise NotFound(f"no run is called {run_id!r}", fix="train again")
         return self.results[run_id]
 
-    def serve(self, rows: int = 50, *, shift: float = 0.0, broken: bool = False) -> None:
+    def serve(self, rows: int = 50, *, shift: float = 0.0, broken: bool = False, larger: float = 0.0) -> None:
         """Answer one tick of questions with every version in charge or on trial; labels follow after 4 hours."""
         release, _ = self.release.files.read(ENVIRONMENT)
         if release is None or not rows:
             return
         wanted = [release.champion.digest, *([release.challenger.digest] if release.challenger else [])]
         columns, at, chance = world(self.random, self.now - TICK, self.now, rows)
+        columns["visit.size"] = columns["visit.size"] + larger
         if broken:
             columns["visit.size"] = np.full(rows, np.nan)
         chance = np.clip(chance + shift, 0.01, 0.99)
@@ -223,10 +224,10 @@ class Watched:
         self.clock.at = self.now
         return look(self.plan, self.memory, self.ports, now=self.now)
 
-    def tick(self, rows: int = 50, *, shift: float = 0.0, broken: bool = False) -> Looked:
+    def tick(self, rows: int = 50, *, shift: float = 0.0, broken: bool = False, larger: float = 0.0) -> Looked:
         """Pass one tick: questions are answered, then the watcher looks."""
         self.now += TICK
-        self.serve(rows, shift=shift, broken=broken)
+        self.serve(rows, shift=shift, broken=broken, larger=larger)
         return self.look()
 
     def run(self, ticks: int, **world: float) -> list[Looked]:

@@ -20,11 +20,11 @@ class ReadingsFile:
     """Replaces one file, which others may read at any time."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self.path = path
 
     def put(self, readings: Sequence[Reading], /) -> None:
         """Write the readings as text."""
-        write_atomic(self._path, exposition(readings), durable=False)
+        write_atomic(self.path, exposition(readings), durable=False)
 
 
 def exposition(readings: Sequence[Reading]) -> bytes:

@@ -134,21 +134,14 @@ def _bucket(subject: Subject, on: str) -> str:
 def _served(subject: Subject, words: Words) -> Iterator[Case]:
     on = words.served
     yield Case(name="no server is scraped", gone=("mainspring_r", "mainspring_l"), fires=[("MainspringAbsent", "")])
-    yield Case(
-        name="no model is loaded", change={f"mainspring_ready{{{on}}}": _stays(0)}, fires=[("MainspringNotReady", "")]
-    )
-    yield Case(
-        name="a version may not serve", change={f"mainspring_load_failures{{{on}}}": _stays(1)},
-        fires=[("MainspringLoadFailed", "")],
-    )  # fmt: skip
-    yield Case(
-        name="the log loses rows", change={f"mainspring_log_dropped_rows_total{{{on}}}": _grows(1)},
-        fires=[("MainspringLogDrops", "")],
-    )  # fmt: skip
-    yield Case(
-        name="the router gave up a challenger", change={f"mainspring_challenger_aborted{{{on}}}": _stays(1)},
-        fires=[("MainspringChallengerAborted", "")],
-    )  # fmt: skip
+    yield Case(name="no model is loaded", change={f"mainspring_ready{{{on}}}": _stays(0)},
+               fires=[("MainspringNotReady", "")])  # fmt: skip
+    yield Case(name="a version may not serve", change={f"mainspring_load_failures{{{on}}}": _stays(1)},
+               fires=[("MainspringLoadFailed", "")])  # fmt: skip
+    yield Case(name="the log loses rows", change={f"mainspring_log_dropped_rows_total{{{on}}}": _grows(1)},
+               fires=[("MainspringLogDrops", "")])  # fmt: skip
+    yield Case(name="the router gave up a challenger", change={f"mainspring_challenger_aborted{{{on}}}": _stays(1)},
+               fires=[("MainspringChallengerAborted", "")])  # fmt: skip
 
 
 def _burning(subject: Subject, words: Words) -> Iterator[Case]:
@@ -157,30 +150,20 @@ def _burning(subject: Subject, words: Words) -> Iterator[Case]:
     shed, failed = (f'mainspring_refused_total{{{on},code="{code}"}}' for code in ("limit.concurrency", "model.failed"))
     answered = f"mainspring_requests_total{{{on}}}"
     burns = [f"{factor:g}x" for factor, *_ in BURNS]
-    yield Case(
-        name="every answer fails", change={answered: _stays(0), failed: _grows(_PER_MIN)}, at=_ENDED,
-        fires=[("MainspringErrors", burn) for burn in burns],
-    )  # fmt: skip
-    yield Case(
-        name="most callers are sent away", change={answered: _grows(1), shed: _grows(_PER_MIN)}, at=_ENDED,
-        fires=[*(("MainspringErrors", burn) for burn in burns), ("MainspringShedding", "")],
-    )  # fmt: skip
+    yield Case(name="every answer fails", change={answered: _stays(0), failed: _grows(_PER_MIN)}, at=_ENDED,
+               fires=[("MainspringErrors", burn) for burn in burns])  # fmt: skip
+    yield Case(name="most callers are sent away", change={answered: _grows(1), shed: _grows(_PER_MIN)}, at=_ENDED,
+               fires=[*(("MainspringErrors", burn) for burn in burns), ("MainspringShedding", "")])  # fmt: skip
     slowly = (threshold(1, subject.error_rate) + threshold(6, subject.error_rate)) / 2
     if slowly:
-        yield Case(
-            name="answers fail a little too often", at=_ENDED, fires=[("MainspringErrors", burns[-1])],
-            change={answered: _grows(_PER_MIN * (1 - slowly)), failed: _grows(_PER_MIN * slowly)},
-        )  # fmt: skip
+        yield Case(name="answers fail a little too often", at=_ENDED, fires=[("MainspringErrors", burns[-1])],
+                   change={answered: _grows(_PER_MIN * (1 - slowly)), failed: _grows(_PER_MIN * slowly)})  # fmt: skip
     if subject.latency_p99_us is not None:
         bucket = _bucket(subject, on)
-        yield Case(
-            name="every answer is slow", change={bucket: _stays(0)}, at=_ENDED,
-            fires=[("MainspringSlow", burn) for burn in burns],
-        )  # fmt: skip
-        yield Case(
-            name="answers are slow a little too often", change={bucket: _grows(_PER_MIN * 0.97)}, at=_ENDED,
-            fires=[("MainspringSlow", burns[-1])],
-        )  # fmt: skip
+        yield Case(name="every answer is slow", change={bucket: _stays(0)}, at=_ENDED,
+                   fires=[("MainspringSlow", burn) for burn in burns])  # fmt: skip
+        yield Case(name="answers are slow a little too often", change={bucket: _grows(_PER_MIN * 0.97)}, at=_ENDED,
+                   fires=[("MainspringSlow", burns[-1])])  # fmt: skip
 
 
 def _watched(subject: Subject, words: Words) -> Iterator[Case]:
@@ -189,39 +172,27 @@ def _watched(subject: Subject, words: Words) -> Iterator[Case]:
     def told(name: str, values: str, more: str = "") -> Series:
         return {_told(words, name, more): values}
 
-    yield Case(
-        name="watch no longer looks", change=told("look_timestamp_seconds", _old(late_s + 60)),
-        fires=[("MainspringWatchStale", "")],
-    )  # fmt: skip
-    yield Case(
-        name="nobody watches", gone=("mainspring_watch",), at=late_s // 60 + 5, fires=[("MainspringWatchAbsent", "")]
-    )
-    yield Case(
-        name="quality is worse", change=told("signal", _stays(1), ',signal="quality"'),
-        fires=[("MainspringQualityWorse", "")],
-    )  # fmt: skip
-    yield Case(
-        name="scores drifted", change=told("signal", _stays(1), ',signal="output_drift"'),
-        fires=[("MainspringOutputDrift", "")],
-    )  # fmt: skip
+    yield Case(name="watch no longer looks", change=told("look_timestamp_seconds", _old(late_s + 60)),
+               fires=[("MainspringWatchStale", "")])  # fmt: skip
+    yield Case(name="nobody watches", gone=("mainspring_watch",), at=late_s // 60 + 5,
+               fires=[("MainspringWatchAbsent", "")])  # fmt: skip
+    yield Case(name="quality is worse", change=told("signal", _stays(1), ',signal="quality"'),
+               fires=[("MainspringQualityWorse", "")])  # fmt: skip
+    yield Case(name="scores drifted", change=told("signal", _stays(1), ',signal="output_drift"'),
+               fires=[("MainspringOutputDrift", "")])  # fmt: skip
     for name, series, alert in (
         ("inputs drifted", "drifted_columns", "MainspringInputDrift"),
         ("an input is broken", "data_faults", "MainspringDataFault"),
     ):
         yield Case(name=name, change=told(series, _stays(2)), fires=[(alert, "")])
-    yield Case(
-        name="features are stale", change=told("features_timestamp_seconds", _old(7_300), ',view="lately"'),
-        fires=[("MainspringStaleFeatures", "")],
-    )  # fmt: skip
-    yield Case(
-        name="a rollout stands still", change=told("trial_step_timestamp_seconds", _old(7_300)),
-        fires=[("MainspringRolloutStuck", "")],
-    )  # fmt: skip
+    yield Case(name="features are stale", change=told("features_timestamp_seconds", _old(7_300), ',view="lately"'),
+               fires=[("MainspringStaleFeatures", "")])  # fmt: skip
+    yield Case(name="a rollout stands still", change=told("trial_step_timestamp_seconds", _old(7_300)),
+               fires=[("MainspringRolloutStuck", "")])  # fmt: skip
     for name, kind, alert in (
         ("a version was taken back", "release.aborted", "MainspringRolledBack"),
         ("a training failed", "run.failed", "MainspringTrainingFailed"),
     ):
         yield Case(name=name, change=told("events_total", f"3+0x20 4+0{_LONG}", f',kind="{kind}"'), fires=[(alert, "")])
-    yield Case(
-        name="the budget is spent", change=told("budget_spent_runs", _stays(6)), fires=[("MainspringBudgetSpent", "")]
-    )
+    yield Case(name="the budget is spent", change=told("budget_spent_runs", _stays(6)),
+               fires=[("MainspringBudgetSpent", "")])  # fmt: skip
