@@ -291,7 +291,8 @@ def faults(world: World, well: Watched, sick: Watched) -> list[Fault]:
               moves=["rollout: Time at this step", "rollout: Share of rows the challenger failed",
                      "rollout: Loss, challenger minus champion", "rollout: Moves of a day, by kind"]),
         Fault(name="trainings that fail", inject=partial(train_badly, world, sick),
-              moves=["cost: Trainings of a day, by kind", "cost: Retraining budget"], fires=["MainspringTrainingFailed"]),
+              moves=["cost: Trainings of a day, by kind", "cost: Retraining budget"],
+              fires=["MainspringTrainingFailed"]),
         Fault(name="a step that takes long", inject=partial(take_long, world, sick),
               moves=["cost: Training time of a day"]),
     ]  # fmt: skip
