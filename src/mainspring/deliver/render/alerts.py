@@ -104,7 +104,7 @@ def _rank(name: str) -> int:
 
 def _server(subject: Subject, words: Words) -> list[Alert]:
     on, worst = words.served, severity(subject, "unavailable")
-    shed = f'sum(rate(mainspring_refused_total{{{on},code="limit.concurrency"}}[5m]))'
+    shed = f'sum(rate(mainspring_refused_total{{{on},code=~"limit[.](bodies|concurrency)"}}[5m]))'
     softer, faults = min(worst, WARNING, key=_rank), severity(subject, "data_fault")
     return [
         Alert(name="MainspringAbsent", severity=worst, wait="5m", expr=f"absent(mainspring_ready{{{on}}})",
