@@ -1,18 +1,24 @@
 """The gRPC port on a real socket: right answers, right refusals, one log with HTTP, and an orderly end."""
 
 import json
+import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 import grpc
 import numpy as np
 import pytest
+from tests.flows.test_fast_path import wait_until
 from tests.unit.serve.serving_kit import MODEL, BrokenEngine, Parts, RunningServer, body, running
+from tests.unit.serve.test_serve_quick import Least, numeric
 
+from mainspring.adapters.files.tokens import TokenFile
+from mainspring.app.access import TokenDesk
 from mainspring.entry.inference.binding import Address, InsecureBind, Listening
 from mainspring.entry.inference.grpc import messages
+from mainspring.entry.inference.grpc.quick import QuickCalls
 from mainspring.entry.inference.grpc.services import ADMIN, PUBLIC
 from mainspring.kernel.times import SECOND
 from mainspring.security.tokens import RANDOM_BYTES, Token, Wanted, issue
@@ -276,3 +282,114 @@ def test_the_model_repository_answers_on_the_loopback_port_alone(tmp_path: Path)
         assert public.refused("RepositoryModelUnload", named)[0] == "UNIMPLEMENTED"
         public.close()
         admin.close()
+
+
+def row(values: Sequence[float] = (0.5, 1.5, 2.5), raw: bool = False, **more: object) -> Message:
+    request = InferRequest(model_name=MODEL, **more)
+    tensor = request.inputs.add(name="x", datatype="FP64", shape=[1, len(values)])
+    if raw:
+        request.raw_input_contents.append(np.array(values, "<f8").tobytes())
+    else:
+        tensor.contents.fp64_contents.extend(values)
+    return request
+
+
+@pytest.fixture(scope="module")
+def numbers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    """A server of a model of numbers alone: its single rows are scored on the calls' own threads."""
+    with running(tmp_path_factory.mktemp("numbers"), numeric(Least()), AT) as found:
+        yield found
+
+
+def told(client: Client, request: Message) -> tuple[object, ...]:
+    """Return what a call says, but for the prediction ids."""
+    try:
+        answer = client.infer(request)
+    except grpc.RpcError as error:
+        return error.code().name, error.details()
+    ids = answer.parameters["prediction_ids"].string_param
+    assert re.fullmatch(r"p-\d{10}-[a-z2-7]{16}\.0(,.*)?", ids)
+    answer.parameters["prediction_ids"].string_param = ""
+    return (str(answer),)
+
+
+ROWS: dict[str, Message] = {
+    "typed": row(), "raw": row(raw=True), "an id": row(id="mine"), "an id, raw": row(id="mine", raw=True),
+    "zeros": row([0.0, 0.0, 0.0]), "one value": row([1.0, 1.0, 1.0]), "missing": row([0.5, float("nan"), 1]),
+    "infinite": row([0.5, float("inf"), 1]), "too few": row([0.5, 1.5]), "its version": row(model_version="1"),
+    "another version": row(model_version="7"), "an unprintable id": row(id="a\x01"), "a long id": row(id="a" * 257),
+    "large": row([1e308, 1e308, -1e308]), "two rows": question(),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_the_short_way_says_what_the_long_way_says(
+    numbers: RunningServer, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, changed = Client(numbers.at.grpc), InferRequest.FromString(ROWS[name].SerializeToString())
+    if name == "typed":
+        changed.inputs[0].contents.fp64_contents[0] = 0.25
+    here = [told(client, ROWS[name]), told(client, changed), told(client, ROWS[name])]
+    monkeypatch.setattr(QuickCalls, "answer", lambda *_: None)
+    there = [told(client, ROWS[name]), told(client, changed)]
+    client.close()
+    assert here == [there[0], there[1], there[0]]
+
+
+def test_numbers_that_stand_elsewhere_too_are_told_from_the_row(numbers: RunningServer) -> None:
+    """The name is the row's own bytes: what surrounds them must not be taken for the numbers of the next request."""
+    client, text = Client(numbers.at.grpc), "@" * 8 + "A" * 8 + "B" * 8
+    values = np.frombuffer(text.encode(), "<f8").tolist()
+    for raw in (False, True):
+        for first, name in ((values, text), ([1.0, 2.0, 3.0], text), (values, "C" * 24)):
+            request = row(first, raw)
+            request.inputs[0].name = name
+            answer = client.infer(request)
+            found = answer.raw_output_contents
+            score = np.frombuffer(found[0])[0] if found else answer.outputs[0].contents.fp64_contents[0]
+            assert score == min(first)
+    client.close()
+
+
+def test_calls_at_once_are_each_counted_and_logged_once(tmp_path: Path) -> None:
+    with running(tmp_path, numeric(), AT) as server:
+        server.infer({"inputs": [{"name": "x", "shape": [1, 3], "datatype": "FP64", "data": [0.5, 1.5, 2.5]}]})
+        ids = list[str]()
+
+        def ask() -> None:
+            client = Client(server.at.grpc)
+            ids.extend(client.infer(row()).parameters["prediction_ids"].string_param for _ in range(50))
+            client.close()
+
+        threads = [threading.Thread(target=ask) for _ in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(20)
+        assert len(set(ids)) == 300
+        client = server.client()
+        assert (client.flush()["rows"], client.state()["requests"]) == (301, 301)
+        client.close()
+        _, _, text = server.ask("GET", "/metrics")
+        wanted = {"requests_total": 301, "rows_total": 301, "request_seconds_count": 301}
+        for name, value in wanted.items():
+            assert f'mainspring_{name}{{model="{MODEL}"}} {value}.0'.encode() in text
+        assert f'mainspring_version_rows_total{{model="{MODEL}",version="1"}} 301.0'.encode() in text
+        server.parts.releases.set(2)
+        asked = Client(server.at.grpc)
+        wait_until(lambda: asked.infer(row()).model_version == "2")
+        asked.close()
+
+
+def test_a_key_that_does_not_count_is_refused_before_the_short_way(tmp_path: Path) -> None:
+    made = TokenDesk(tmp_path).create(Wanted(name="a"))
+    with running(tmp_path / "log", numeric(), AT, tokens=TokenFile(tmp_path / ".mainspring")) as server:
+        for presented, code in ((made.secret, ""), ("", "UNAUTHENTICATED"), (made.secret[:-1], "UNAUTHENTICATED")):
+            client = Client(server.at.grpc, presented)
+            for _ in range(2):
+                assert code in str(told(client, row())[0])
+            client.close()
+        client = Client(server.at.grpc, made.secret)
+        TokenDesk(tmp_path).revoke("a")
+        wait_until(lambda: told(client, row())[0] == "UNAUTHENTICATED")
+        client.close()

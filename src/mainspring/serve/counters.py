@@ -1,10 +1,11 @@
-"""Counts of the data plane: plain numbers, added to on the serving thread alone and read by metrics and admin.
+"""Counts of the data plane: plain numbers, added to by one thread each and read by metrics and admin.
 
 A metric library's locks and labels cost microseconds a request; these cost nanoseconds and are exported when scraped.
 """
 
 from bisect import bisect_left
 from collections import Counter
+from collections.abc import Iterable
 
 from mainspring.kernel.indicators import LATENCY_BOUNDS_US
 
@@ -29,3 +30,15 @@ class Counters:
         self.latency[bisect_left(LATENCY_BOUNDS_US, took_us)] += 1
         self.latency_sum_us += took_us
         self.requests += 1
+
+    def with_those_of(self, others: "Iterable[Counters]") -> "Counters":
+        """Return the sums of these and other threads' counts of answers; the rest is counted here alone."""
+        total = Counters()
+        total.__dict__.update(self.__dict__)
+        for other in others:
+            total.requests += other.requests
+            total.rows += other.rows
+            total.rows_by_version = total.rows_by_version + other.rows_by_version
+            total.latency = [one + more for one, more in zip(total.latency, other.latency, strict=True)]
+            total.latency_sum_us += other.latency_sum_us
+        return total

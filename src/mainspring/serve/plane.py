@@ -69,9 +69,10 @@ class Plane:
         self.clock, self.log, self.rules = clock, log, rules
         self.counters = Counters()
         self.override = Override(rules.abort)
-        self._ids, self._assemble = RequestIds(random), assemble
+        self._beside: list[Counters] = []
+        self._random, self._ids, self._assemble = random, RequestIds(random), assemble
         self._serving: Serving | None = None
-        self._quick: Quick | None = None
+        self._quicks: dict[Till | None, Quick] = {}
         self.model = ""
         self._chosen_weight: float | None = None
         self.turns = Turns(self.gathered, self._pair, rules.late_us)
@@ -96,21 +97,41 @@ class Plane:
                 self._chosen_weight = None
             self.override.follow(serving.routing.commit)
             self.model = serving.routing.model
-        if self._quick is not None:
-            self._quick.retire()
-        self._serving, self._quick = serving, None
+        self._serving = serving
+        old, self._quicks = self._quicks, {}
+        for quick in old.values():
+            quick.retire()
 
     def choose(self, weight: float) -> None:
         """Give the challenger of a bandit this percent; the release file's bounds hold whatever it is."""
         self._chosen_weight = weight
 
-    def quick(self) -> Quick | None:
-        """Return the short way for one row that suits what serves now, or None; for the serving thread."""
+    def quick(self, till: Till | None = None) -> Quick | None:
+        """Return the short way for one row that suits what serves now, or None.
+
+        till: of the thread that asks, from `till`; None for the serving thread.
+        """
+        quicks = self._quicks
+        found = quicks.get(till)
         serving = self._serving
-        if self._quick is None and serving is not None and Quick.fits(serving):
-            till = Till(log=self.log, clock=self.clock, ids=self._ids, counters=self.counters)
-            self._quick = Quick(serving, till)
-        return self._quick
+        if found is None and serving is not None and Quick.fits(serving):
+            own = Till(log=self.log, clock=self.clock, ids=self._ids, counters=self.counters)
+            found = quicks[till] = Quick(serving, till or own)
+            if self._serving is not serving:  # swapped meanwhile, by another thread
+                found.retire()
+        return found
+
+    def till(self) -> Till:
+        """Return a till for threads that answer beside the serving thread, one at a time; `totals` has its counts."""
+        ids = RequestIds(self._random)
+        made = Till(log=self.log, clock=self.clock, ids=ids, counters=Counters(), paces=False)
+        self._beside.append(made.counters)
+        return made
+
+    @property
+    def totals(self) -> Counters:
+        """Return the counts of all threads."""
+        return self.counters.with_those_of(self._beside)
 
     def loaded(self, model: str, version: int | None = None) -> Serving:
         """Return what serves `model`; raise `NotReady` or `UnknownModel`."""

@@ -31,31 +31,36 @@ _ONE = (1,)
 _encode = msgspec.json.Encoder().encode
 
 
-class Till(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a thread that answers logs, counts and takes ids; only the log is shared with other threads."""
+class Till(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """Where a thread that answers logs, counts and takes ids; only the log is shared with other threads.
+
+    paces: what its calls take tells how fast the model is. Where threads contend for the interpreter it does not.
+    """
 
     log: LogSink
     clock: Clock
     ids: RequestIds
     counters: Counters
+    paces: bool = True
 
 
 class Quick:
-    """Answers for one release until it is retired. Not for several threads at once.
+    """Answers for one release until it is retired. `answer` and `settled` are not for several threads at once.
 
-    number: the version that answers. model, release: of the routing.
+    number: the version that answers. model, release: of the routing. width: numbers in a row. output: its name.
     """
 
     def __init__(self, serving: Serving, till: Till) -> None:
         champion, takes = serving.champion, serving.takes
         width = len(takes.inputs)
-        self.retired, self._till = False, till
+        self.retired, self._till, self.width = False, till, width
         self.model, self.release = serving.routing.model, serving.routing.commit
         self.number, self._pace, self._packed = champion.number, champion.pace, champion.packed
         self._decode = _decoder(width)
         self._pack, self._shape = struct.Struct(f"<{width}d").pack, (1, width)
         self._texts = np.empty((1, 0), dtype=object)
         self._row = RowShape(release=self.release, names=serving.layout.listed, version=champion.digest)
+        self.output = takes.output
         model, output = _encode(takes.model), _encode(takes.output)
         self._before = b'{"model_name":%b,"model_version":"%d","parameters":{"prediction_ids":["' % (model, self.number)
         self._between = b'.0"],"versions":[%d]},"outputs":[{"name":%b,"datatype":"FP64","shape":[1],"data":[' % (
@@ -77,28 +82,45 @@ class Quick:
     def answer(self, body: bytes) -> bytes | None:
         """Return the answer to a body, logged and counted; None where it is not for here, and nothing was done."""
         started = perf_counter_ns()
-        if not self._pace.inline:
-            return None
         try:
             asked = self._decode(body)
             if body.count(b'"') != (_MARKS_WITH_ID if asked.id else _MARKS) or not asked.id.isprintable():
                 return None
             values = self._pack(*asked.inputs[0].data)
-            asks = perf_counter_ns()
+        except (msgspec.MsgspecError, ValueError, RecursionError):
+            return None
+        found = self.scored(values)
+        if found is None:
+            return None
+        name, score = self.settled(values, found, started), found[0]
+        end = b"]}]}" if not asked.id else b']}],"id":%b}' % _encode(asked.id)
+        return b"".join((self._before, name.encode(), self._between, _encode(score), end))
+
+    def scored(self, values: bytes) -> tuple[float, int] | None:
+        """Return (score, microseconds) of a row, or None for the long way. Safe in any thread.
+
+        values: little-endian float64 in the contract's order, NaN null.
+        """
+        if not self._pace.inline:
+            return None
+        asks = perf_counter_ns()
+        try:
             scores = self._packed(Block(np.ndarray(self._shape, _FLOAT64, values), self._texts))
             took = (perf_counter_ns() - asks) // 1_000
             score = scores.item()
         except Exception:  # noqa: BLE001 - whatever it is, the long way meets it again, says and counts it
             return None
-        if scores.shape != _ONE or scores.dtype != _FLOAT64 or not isfinite(score):
-            return None
+        return (score, took) if scores.shape == _ONE and scores.dtype == _FLOAT64 and isfinite(score) else None
+
+    def settled(self, values: bytes, found: tuple[float, int], started: int) -> str:
+        """Count and log a scored row, and return its request id. started: `time.perf_counter_ns`."""
+        score, took = found
         now = self._till.clock.now()
         name = self._till.ids.next(now)
-        end = b"]}]}" if not asked.id else b']}],"id":%b}' % _encode(asked.id)
-        answer = b"".join((self._before, name.encode(), self._between, _encode(score), end))
-        self._pace.saw(took, 1)
+        if self._till.paces:
+            self._pace.saw(took, 1)
         self._count((self._row, name, now, (perf_counter_ns() - started) // 1_000, values, score, took))
-        return answer
+        return name
 
     def _count(self, row: Row) -> None:
         counters, took_us = self._till.counters, row[3]

@@ -104,7 +104,7 @@ class AdminApp:
 
 def _member_state(member: Member) -> dict[str, Any]:
     plane, log, last = member.plane, member.log, member.reconciler.last
-    serving, counts = plane.serving, plane.counters
+    serving, counts = plane.serving, plane.totals
     return {
         "release": last.commit,
         "model": member.model,

@@ -75,14 +75,15 @@ class DeskRules:
 class Desk:
     """Lets predictions in and has them answered.
 
-    refused: requests without an answer, by code. leaving: set when the process was asked to stop.
+    refused: requests without an answer, by code. leaving: set when the process was asked to stop. limits_all: a limit
+    holds even for keys without one of their own.
     """
 
     def __init__(self, fleet: Fleet, gate: Gate, rules: DeskRules | None = None) -> None:
         self.fleet, self.gate, self._rules = fleet, gate, rules or DeskRules()
         self.witnesses = self._rules.witnesses
         self.allowances = Allowances(self._rules.default, share=self._rules.share)
-        self._all_limited = self.allowances.limits(None)
+        self.limits_all = self.allowances.limits(None)
         self.limits: dict[str, ConcurrencyLimit] = {}
         self.refused: Counter[str] = Counter()
         self.in_flight = 0
@@ -119,7 +120,7 @@ class Desk:
             plane = plane or self.fleet.only()
             model = plane.serving.routing.model if plane.serving else ""
         token = self.gate.check(target.policy, found.get(b"authorization"), model)
-        if self._all_limited or (token is not None and self.allowances.limits(token.allowance)):
+        if self.limits_all or (token is not None and self.allowances.limits(token.allowance)):
             self.allowances.ask(token.id if token else "", token.allowance if token else None, arrived)
         wire, patience = wire_of(found, target.codec), timeout_s(found)
         plane = plane or self.fleet.plane(model)
@@ -134,7 +135,7 @@ class Desk:
         target, token = entry.target, entry.token
         if (
             target.codec is not V2 or entry.ask.wire.header_length is not None or entry.deadline or self.witnesses
-            or self._all_limited or (token is not None and self.allowances.limits(token.allowance))
+            or self.limits_all or (token is not None and self.allowances.limits(token.allowance))
         ):  # fmt: skip
             return None
         quick = entry.plane.quick()
@@ -215,7 +216,7 @@ class Desk:
 
     def _spent(self, entry: Entry, rows: int) -> None:
         token = entry.token
-        if self._all_limited or (token is not None and token.allowance.budget):
+        if self.limits_all or (token is not None and token.allowance.budget):
             key, own = (token.id, token.allowance) if token else ("", None)
             self.allowances.spend(key, own, rows, entry.arrived)
 

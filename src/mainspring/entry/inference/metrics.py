@@ -97,7 +97,7 @@ class _Collector(Collector):
 
 
 def _traffic(member: Member) -> Iterator[Metric]:
-    counts, model = member.plane.counters, member.model
+    counts, model = member.plane.totals, member.model
     yield _counter("mainspring_requests", "Answered requests", model, counts.requests)
     yield _counter("mainspring_rows", "Answered rows", model, counts.rows)
     seconds = HistogramMetricFamily(

@@ -74,7 +74,8 @@ def run(
         for name in ("uvicorn.error", "uvicorn.access"):
             logging.getLogger(name).setLevel(logging.ERROR)
         allow_connections()
-        sys.setswitchinterval(_TURN_S)
+        if at.grpc is None:
+            sys.setswitchinterval(_TURN_S)
         server = _Server(fleet, ring, at, rules)
         try:
             with asyncio.Runner(loop_factory=loop_factory()) as runner:

@@ -11,6 +11,7 @@ from mainspring.entry.inference.access import Gate
 from mainspring.entry.inference.binding import Address, PortTaken
 from mainspring.entry.inference.desk import Desk
 from mainspring.entry.inference.grpc import messages
+from mainspring.entry.inference.grpc.quick import QuickCalls
 from mainspring.entry.inference.grpc.services import ADMIN, PUBLIC, Running, Table, handled, model_infer, reflect
 from mainspring.entry.inference.heads import BODY_LIMIT
 
@@ -53,7 +54,8 @@ class GrpcPorts:
 
     def __init__(self, desk: Desk, gate: Gate, loop: asyncio.AbstractEventLoop, at: Address) -> None:
         local = Gate(gate.ring, never=True)
-        self._public = GrpcPort(Running(desk=desk, gate=gate, loop=loop), PUBLIC, at)
+        public = Running(desk=desk, gate=gate, loop=loop, quick=QuickCalls(desk, gate))
+        self._public = GrpcPort(public, PUBLIC, at)
         self._admin = GrpcPort(Running(desk=desk, gate=local, loop=loop, repository=desk.fleet), ADMIN, Address(), 1)
         self.addresses = (self._public.address, self._admin.address)
 

@@ -18,6 +18,7 @@ from mainspring.entry.inference.access import Gate
 from mainspring.entry.inference.desk import Desk, Target
 from mainspring.entry.inference.grpc import messages
 from mainspring.entry.inference.grpc.codec import InferRequest, codec_of
+from mainspring.entry.inference.grpc.quick import QuickCalls
 from mainspring.entry.inference.heads import LONGEST_TIMEOUT_MS, TIMEOUT
 from mainspring.entry.inference.routes import Policy, Route
 from mainspring.serve.errors import BadBody, DeadlinePassed, NotReady, RequestRefused, UnknownModel
@@ -53,12 +54,13 @@ class Repository(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Running:
-    """What the calls work on. gate: of this port. loop: the serving thread's."""
+    """What the calls work on. gate: of this port. loop: the serving thread's. quick: answers plain calls, or None."""
 
     desk: Desk
     gate: Gate
     loop: asyncio.AbstractEventLoop
     repository: Repository | None = None
+    quick: QuickCalls | None = None
 
     @property
     def serving(self) -> bool:
@@ -102,10 +104,13 @@ def _authorization(context: Context) -> bytes | None:
 
 def model_infer(running: Running, request: bytes, context: Context) -> bytes:
     """Answer one infer request: the same key, limits, plane and log as over HTTP."""
+    presented = _authorization(context)
+    if running.quick is not None and (answer := running.quick.answer(request, presented)) is not None:
+        return answer
     message = _parsed(request)
     target = Target(_INFER, "predict", codec_of(message), message.model_name, _version(message.model_version))
     found: dict[bytes, bytes] = {}
-    presented, left = _authorization(context), context.time_remaining()
+    left = context.time_remaining()
     if presented is not None:
         found[b"authorization"] = presented
     if left is not None and left < _LONGEST_S:
