@@ -1,5 +1,6 @@
 """`mainspring serve`: the inference server."""
 
+import gc
 import json
 import sys
 from pathlib import Path
@@ -102,6 +103,7 @@ def _serve(room: "ServerRoom", clock: str, as_json: bool, given: dict[str, Any])
     parts = server_parts(room, replay_clock=clock == "replay")
 
     def ready(at: "Addresses") -> None:
+        gc.freeze()  # what is loaded stays: to look through it for garbage again and again stops answers for 0.1 s
         _tell(room, at, as_json)
 
     if number:
