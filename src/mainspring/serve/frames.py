@@ -78,7 +78,10 @@ def _frame_at(view: memoryview, at: int) -> Frame | None:
     payload = view[at + HEAD.size : end]
     if zlib.crc32(payload) != checksum:
         return None
-    return Frame(at, end, payload if magic == MAGIC else _unmasked(payload))
+    if magic == MAGIC:
+        return Frame(at, end, payload)
+    plain = _masked(bytes(payload[1:]), payload[0]) if size else b""
+    return Frame(at, end, memoryview(plain)) if _MARK in plain else None  # else a bit of the magic was flipped
 
 
 def framed(payload: bytes) -> bytes:
@@ -97,10 +100,6 @@ def _holds_mark(payload: bytes) -> bool:
         return _MARK in payload
     data = np.frombuffer(payload, np.uint8)
     return bool(((data[:-2] == _MARK[0]) & (data[1:-1] == _MARK[1]) & (data[2:] == _MARK[2])).any())
-
-
-def _unmasked(payload: memoryview) -> memoryview:
-    return memoryview(_masked(bytes(payload[1:]), payload[0]) if payload else b"")
 
 
 def _masked(data: bytes, mask: int) -> bytes:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tests.unit.serve.serving_kit import NOW
 
@@ -72,6 +72,7 @@ def test_a_torn_tail_loses_only_the_torn_record(tmp_path_factory: pytest.TempPat
 
 @settings(max_examples=40, deadline=None)
 @given(at=st.integers(0, 10**6), bit=st.integers(0, 7))
+@example(at=3, bit=0)  # turns the one magic into the other
 def test_a_flipped_bit_costs_one_record_and_is_reported(
     tmp_path_factory: pytest.TempPathFactory, at: int, bit: int
 ) -> None:
