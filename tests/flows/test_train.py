@@ -1,6 +1,7 @@
 """Training stories on a small project: reuse, resume, verdicts, equal digests in two folders."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from mainspring.flows.steps.perform import perform
 from mainspring.flows.train import explain_training, prepare, train
 from mainspring.kernel.contract import read_contract
 from mainspring.kernel.errors import Conflict
+from mainspring.serve.ports import LoadedModel
+from mainspring.serve.versions import checked
 
 GATES = (ChampionGate(), FloorGate(metric="roc_auc", bound=0.6))
 
@@ -157,3 +160,16 @@ def test_a_mirror_that_fails_is_a_warning_event_and_nothing_else(tmp_path: Path)
     result = train(small.run(), GATES, small.ports, actor="user:test")
     assert result.version == 1
     assert small.ledger.read(kind="run.unmirrored")[0].body["what"] == "no server for 1"
+
+
+def test_personal_values_travel_in_no_file_of_a_model(small: Small) -> None:
+    run = replace(small.run(), personal=("kind", "size"))
+    result = train(run, GATES, small.ports, actor="user:test")
+    files = small.models.open(result.digest, small.keys.trusted("local"))
+    contract = read_contract(files["contract.json"])
+    assert set(contract.redact) >= {"visit.kind", "visit.size"}
+    assert set(contract.sample["columns"]["visit.kind"]) == {""}
+    assert {float(value) for value in contract.sample["columns"]["visit.size"]} == {0.0}
+    engine = small.steps.scorer(files["model.onnx"], contract.inputs, ())
+    assert checked(1, result.digest, LoadedModel(contract=contract, engine=engine)).number == 1
+    assert b"visit.size" not in files["profile.json"]

@@ -107,6 +107,8 @@ def answering(hello: bytes) -> Callable[[bytes], bytes]:
     contract = read_contract(told.contract)
     sample, _ = sample_of(contract)
     rows = background(read_reference(told.profile), _ROWS) if told.profile else sample
+    count = len(next(iter(rows.values()))) if rows else _ROWS
+    rows = {name: rows.get(name, np.resize(values, count)) for name, values in sample.items()}  # personal: no profile
     attributions = Attributions(scorer(told.model, contract.inputs, told.trust), contract.inputs, rows)
     attributions.of(sample)
 

@@ -40,48 +40,50 @@ def train_model(run: Run, files: Mapping[str, str], ports: StepPorts) -> Made:
             )
         )  # fmt: skip
         probe = beside.submit(write_table, {**trained.probe, PROBE_SCORE: trained.probe_scores}, ports)
+        scorer = ports.scorer(trained.model, trained.inputs, plan.trust)
+        hidden = hidden_columns(views.from_json(run.definitions), run.personal, [item.name for item in trained.inputs])
         outputs = {
             "model": ports.store.put(trained.model),
-            "contract": ports.store.put(_contract(run, trained).to_bytes()),
-            "profile": ports.store.put(_profile(run, training.columns, learning.result(), trained, ports)),
+            "contract": ports.store.put(_contract(run, trained, hidden, scorer).to_bytes()),
+            "profile": ports.store.put(_profile(training.columns, learning.result(), trained, hidden, scorer)),
             "probe": probe.result(),
         }
     metrics = {"fit_seconds": round(trained.fit_seconds, 6), "inputs": float(len(trained.inputs))}
     return Made(outputs=outputs, metrics=metrics | {"model_bytes": float(len(trained.model))})
 
 
-def _hidden(run: Run, trained: Trained) -> Sequence[str]:
-    """Return the inputs that hold personal data."""
-    return hidden_columns(views.from_json(run.definitions), run.personal, [item.name for item in trained.inputs])
-
-
-def _contract(run: Run, trained: Trained) -> Contract:
+def _contract(run: Run, trained: Trained, hidden: Sequence[str], scorer: Scorer) -> Contract:
     document = views.to_json(views.from_json(run.definitions))
     ask = document["ask"]
     return Contract(
         model=run.model, inputs=trained.inputs, output=trained.output,
         ask={"from": ask["source"], "key": ask["key"], "at": ask["at"]},
-        definitions=document, limits={"rows": MAX_ROWS}, sample=_sample(trained),
-        redact=_hidden(run, trained),
+        definitions=document, limits={"rows": MAX_ROWS}, sample=_sample(trained, hidden, scorer), redact=hidden,
     )  # fmt: skip
 
 
-def _sample(trained: Trained) -> dict[str, Any]:
+def _sample(trained: Trained, hidden: Sequence[str], scorer: Scorer) -> dict[str, Any]:
+    """Return rows and their scores; personal values have no place in a file that travels, so theirs are blank."""
     count = min(SAMPLE_ROWS, len(trained.probe_scores))
-    columns = {item.name: _plain(trained.probe[item.name][:count]) for item in trained.inputs}
-    return {"columns": columns, "scores": _plain(trained.probe_scores[:count])}
+    columns = {item.name: trained.probe[item.name][:count] for item in trained.inputs}
+    scores = trained.probe_scores[:count]
+    if hidden:
+        blank = {name: np.full_like(columns[name], "" if columns[name].dtype == object else 0) for name in hidden}
+        columns = {name: blank.get(name, values) for name, values in columns.items()}
+        scores = scorer(columns)
+    return {"columns": {name: _plain(values) for name, values in columns.items()}, "scores": _plain(scores)}
 
 
 def _plain(values: Array) -> list[Any]:
     return [None if value != value else value for value in values.tolist()]
 
 
-def _profile(run: Run, columns: Columns, learnt: Learnt, trained: Trained, ports: StepPorts) -> bytes:
+def _profile(
+    columns: Columns, learnt: Learnt, trained: Trained, hidden: Sequence[str], scorer: Scorer
+) -> bytes:  # fmt: skip
     """Return the reference profile; what no log may hold cannot be watched, and its values have no place in a file."""
     inputs = [item.name for item in trained.inputs]
-    scorer = ports.scorer(trained.model, trained.inputs, run.training.trust)
     scores = _scored(scorer, {name: columns[name] for name in inputs})
-    hidden = _hidden(run, trained)
     return learnt.with_scores([name for name in inputs if name not in hidden], scores).to_bytes()
 
 
