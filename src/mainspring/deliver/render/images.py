@@ -1,8 +1,9 @@
 """`ml-api/`: what the serving image and the steps image are made of, by hashed locks and an unprivileged user.
 
-Both are built in two stages, so that neither pip nor a compiler stays inside; layers that change least come first: a
-change of the project's code rebuilds the last one only. `mainspring` comes as a wheel in `ml-api/wheels/`
-(`pip wheel --no-deps`), never from the network at build time. The server and the steps handle SIGTERM as PID 1.
+The base image's pip installs wheels into an environment that has none of its own; no compiler is needed. Layers that
+change least come first: a change of the project's code rebuilds the last one only, a new mainspring two. (A stage to
+copy from would be hashed whole at each build: 10 s.) `mainspring` comes as a wheel in `ml-api/wheels/` (`pip wheel
+--no-deps`), never from the network at build time. The server and the steps handle SIGTERM as PID 1.
 """
 
 from mainspring.deliver.render.content import Files, Text
@@ -14,16 +15,19 @@ PORT, METRICS_PORT = 8080, 9090
 _TITLE = 'LABEL org.opencontainers.image.title="{title}" org.opencontainers.image.description="{what}"'
 _VENV = """\
 ARG BASE={base}
-FROM ${{BASE}} AS build
-ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PYTHONDONTWRITEBYTECODE=1
-WORKDIR /build
-RUN python3 -m venv /opt/venv
+FROM ${{BASE}}
+RUN useradd --uid {user} --user-group --no-create-home --shell /usr/sbin/nologin mainspring \\
+    && install -d -o {user} -g {user} /srv/project /srv/project/.mainspring \\
+    && python3 -m venv --without-pip /opt/venv
+WORKDIR /opt
 COPY {folder}/{lock} ./
-RUN /opt/venv/bin/pip install --no-deps --require-hashes -r {lock}
+RUN python3 -m pip --python venv/bin/python install --no-cache-dir --no-deps --require-hashes -r {lock} \\
+    && find venv -depth -type d \\( -name tests {unused}\\) -exec rm -r {{}} +
 COPY {folder}/wheels/ wheels/
-RUN /opt/venv/bin/pip install --no-index --no-deps wheels/*.whl \\
-    && /opt/venv/bin/pip uninstall --yes pip setuptools \\
-    && find /opt/venv -depth -type d \\( -name tests {unused}\\) -exec rm -r {{}} +
+RUN python3 -m pip --python venv/bin/python install --no-cache-dir --no-index --no-deps wheels/*.whl
+ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 HOME=/tmp
+{title}
+WORKDIR /srv/project
 """
 # parts of packages that no server imports: 14 MB
 _UNSERVED = "".join(
@@ -32,16 +36,6 @@ _UNSERVED = "".join(
         "onnxruntime/transformers", "onnxruntime/quantization", "onnxruntime/tools", "numpy/distutils", "numpy/f2py",
     )
 )  # fmt: skip
-_FINAL = """\
-
-FROM ${{BASE}}
-{title}
-ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 HOME=/tmp
-RUN useradd --uid {user} --user-group --no-create-home --shell /usr/sbin/nologin mainspring \\
-    && install -d -o {user} -g {user} /srv/project /srv/project/.mainspring
-COPY --from=build /opt/venv /opt/venv
-WORKDIR /srv/project
-"""
 _PROBE = (
     "import sys, urllib.request as u; "
     f"sys.exit(u.urlopen('http://127.0.0.1:{PORT}/v2/health/live', timeout=2).status != 200)"
@@ -94,12 +88,12 @@ def files(subject: Subject) -> Files:
     steps = _title(subject, "steps: trains, judges and registers")
     return {
         f"{FOLDER}/Dockerfile": Text(
-            (_VENV + _FINAL + _SERVE).format(
+            (_VENV + _SERVE).format(
                 base=subject.base or LINUX, lock="requirements.lock", title=serving, unused=_UNSERVED, **shared
             )
         ),
         f"{FOLDER}/steps.Dockerfile": Text(
-            (_VENV + _FINAL + _STEPS).format(base=base, lock="steps.lock", title=steps, unused="", **shared)
+            (_VENV + _STEPS).format(base=base, lock="steps.lock", title=steps, unused="", **shared)
         ),
         f"{FOLDER}/Dockerfile.windows": Text(_WINDOWS.format(base=WINDOWS, **shared)),
         # without a head that names the project file: a change there must not install everything again
