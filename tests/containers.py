@@ -1,9 +1,11 @@
 """Build and run a project's images with podman, without a registry: packages come from a folder of wheels."""
 
+import atexit
 import hashlib
 import json
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -45,17 +47,10 @@ def wheelhouse(lock: str) -> Path:
 @cache
 def own_wheel() -> Path:
     """Return this package's wheel, built now."""
-    folder = CACHE / "own-wheel"
-    shutil.rmtree(folder, ignore_errors=True)
-    argv = [
-        str(tools.ROOT / "scripts" / "uv"),
-        "build",
-        "--quiet",
-        "--wheel",
-        "--out-dir",
-        str(folder),
-        str(tools.ROOT),
-    ]
+    folder = Path(tempfile.mkdtemp(prefix="mainspring-wheel-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    uv = str(tools.ROOT / "scripts" / "uv")
+    argv = [uv, "build", "--quiet", "--wheel", "--out-dir", str(folder), str(tools.ROOT)]
     done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stderr[-3000:]
     return next(folder.glob("*.whl"))

@@ -19,8 +19,9 @@ from tests.flows.pod_files import SCRAPE, tokens_file
 
 pytestmark = [pytest.mark.tools, pytest.mark.slow, pytest.mark.xdist_group("podman")]
 NAME = "chart-test"
-TAG = "mainspring-test-serve:1"
+TAG, STEPS = "mainspring-test-serve:1", "mainspring-test-steps:1"
 LIMIT = 200_000_000
+SOON_S = 15.0  # on a busy machine; benchmarks/bench_images.py says how soon on a quiet one
 TOKENS, API_KEY = tokens_file()
 Ask = Callable[[], list[float]]
 
@@ -116,9 +117,11 @@ def test_the_rendered_deployment_answers_as_the_local_server_does(root: Path, tm
     beside = local_server(root, local, tmp_path)
     try:
         name = played(root, tmp_path, port, metrics)
+        begun = time.monotonic()
         first = until(local, lambda _: True)
         assert len(first) == 100
         assert until(port, lambda _: True) == first  # the same doubles, so the same bytes
+        assert time.monotonic() - begun < SOON_S
 
         says = containers.podman("exec", name, "sh", "-c", "id -u; touch /srv/x /opt/x 2>&1; ls -A /srv/project")
         assert says.splitlines()[0] == "10001"
@@ -141,3 +144,16 @@ def test_the_rendered_deployment_answers_as_the_local_server_does(root: Path, tm
         beside.wait(20)
         sys.stderr.write(containers.podman("logs", f"{NAME}-pod-0-server", check=False))  # shown where it fails
         clean()
+
+
+def test_the_steps_image_runs_the_projects_code_and_takes_a_change_soon(root: Path) -> None:
+    containers.build(root, "steps.Dockerfile", STEPS)
+    (root / "src" / "changed.py").write_text(f"MOMENT = {time.time_ns()}\n")
+    begun = time.monotonic()
+    containers.build(root, "steps.Dockerfile", STEPS)
+    assert time.monotonic() - begun < SOON_S
+    confined = ["run", "--rm", "--read-only", "--cap-drop", "ALL", "--network", "none", "--tmpfs", "/tmp:mode=1777"]
+    code = "import changed, duckdb, os, sklearn; print(changed.MOMENT > 0, os.getuid())"
+    says = containers.podman(*confined, "--env", "PYTHONPATH=src", "--entrypoint", "python", STEPS, "-c", code)
+    assert says == "True 10001"
+    assert "step" in containers.podman(*confined, STEPS, "step", "--help")
