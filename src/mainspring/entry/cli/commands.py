@@ -20,6 +20,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "serve": ("mainspring.entry.cli.serve:serve", "Serve what the release file says."),
     "snapshot": ("mainspring.entry.cli.pipeline:snapshot", "Take a snapshot of every source."),
     "train": ("mainspring.entry.cli.pipeline:train", "Train a candidate and judge it."),
+    "cluster": ("mainspring.entry.cli.clusters:cluster", "Make a cluster, reach it, start Argo CD in it."),
     "ci": ("mainspring.entry.cli.pipelines:ci", "List what pipelines need; bring in the images that they built."),
     "check": ("mainspring.entry.cli.check:check", "Check the project file, its code and its data."),
     "gate": ("mainspring.entry.cli.pipeline:gate", "Show the verdict of the gates on a version."),
