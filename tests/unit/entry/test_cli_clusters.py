@@ -6,6 +6,7 @@ gcloud, az, eksctl, kind, kubectl and helm would; nothing of ours is replaced.
 
 import json
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import pytest
 from mainspring.entry.cli.group import run
 from mainspring.project.new import create
 
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the recording programs are shell scripts")
 RECORDER = """\
 #!/bin/sh
 printf '%s\\0' "$0" "$@" >> "{log}"
