@@ -82,7 +82,7 @@ VARIANTS = {
 @pytest.mark.parametrize("variant", list(VARIANTS))
 def test_workflows_pass_their_schema_the_linters_and_the_auditor(variant: str, tmp_path: Path) -> None:
     found = workflows(rendered(VARIANTS[variant], tmp_path))
-    assert len(found) == 3
+    assert len(found) == 4
     schema = ("--builtin-schema", "vendor.github-workflows")
     assert "ok" in ran(program("check-jsonschema"), *schema, *found, cwd=tmp_path)
     assert ran(program("actionlint"), "-oneline", *found, cwd=tmp_path) == ""

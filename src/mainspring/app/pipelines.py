@@ -6,7 +6,7 @@ from mainspring.app.rendering import render_ports, subject_of
 from mainspring.app.workspace import open_workspace
 from mainspring.deliver.render.needs import Need, needs
 from mainspring.flows.render import render
-from mainspring.kernel.errors import MainspringError
+from mainspring.kernel.errors import MainspringError, NotFound
 from mainspring.kernel.files import write_atomic
 from mainspring.project.edit import set_values
 from mainspring.project.load import find, load
@@ -28,6 +28,15 @@ def needed(root: Path) -> tuple[str, tuple[Need, ...]]:
             fix="add delivery: {ci: github, registry: ...} and an environment whose platform is not local",
         )
     return subject.ci, found
+
+
+def images_of(root: Path, environment: str) -> dict[str, str]:
+    """Return the images of an environment by the project file's keys; `NotFound` where it has none."""
+    found = open_workspace(root).settings.environments.get(environment)
+    named = {"image": found.image, "steps_image": found.steps_image} if found else {}
+    if not any(named.values()):
+        raise NotFound(f"{environment} names no images", fix="release there first")
+    return {key: value for key, value in named.items() if value}
 
 
 def bring_images(root: Path, environment: str, images: dict[str, str]) -> bool:

@@ -48,7 +48,7 @@ def texts(of: Subject) -> str:
 
 def test_rights_are_none_at_the_top_and_few_in_jobs() -> None:
     flows = workflows(project())
-    assert set(flows) == {"ci.yml", "release.yml", "watch.yml"}
+    assert set(flows) == {"ci.yml", "release.yml", "promote.yml", "watch.yml"}
     for name, flow in flows.items():
         assert flow["permissions"] == {}
         for key, job in flow["jobs"].items():
@@ -90,7 +90,7 @@ def test_each_environment_is_asked_for_and_who_approves_waits_alone() -> None:
     flows = workflows(project())
     used = {job["environment"] for flow in flows.values() for job in flow["jobs"].values() if "environment" in job}
     assert used == {need.name for need in needs(project()) if need.kind == "environment"}
-    assert flows["release.yml"]["jobs"]["promote-production"]["environment"] == "production"
+    assert flows["promote.yml"]["jobs"]["promote-production"]["environment"] == "production"
     production = next(need for need in needs(project()) if need.name == "production")
     assert "2 people" in production.make
     guarded = project(places=(place("production", "deployment", approvals=1, stores=STORES),))
@@ -123,9 +123,20 @@ def test_logins() -> None:
     assert "packages" not in rights
 
 
-def test_environments_follow_each_other_and_only_what_is_unscheduled_is_watched() -> None:
-    jobs = workflows(project())["release.yml"]["jobs"]
-    assert jobs["promote-production"]["needs"] == ["train", "images", "promote-staging"]
+def test_a_release_enters_the_first_environment_and_somebody_asks_for_the_rest() -> None:
+    flows = workflows(project())
+    assert flows["release.yml"]["jobs"]["promote-dev"]["needs"] == ["train", "images"]
+    onwards = flows["promote.yml"]
+    assert onwards["on"]["workflow_dispatch"]["inputs"]["environment"]["options"] == ["staging", "production"]
+    job = onwards["jobs"]["promote-production"]
+    assert job["if"] == "${{ inputs.environment == 'production' }}"
+    step = job["steps"][-1]
+    assert step["env"]["BEFORE"] == "staging"  # what is there already, by digest
+    assert "DIGEST" not in step["env"]
+    assert "promote.yml" not in workflows(project(places=(place("dev", "deployment"),)))
+
+
+def test_only_what_is_unscheduled_is_watched() -> None:
     assert set(workflows(project())["watch.yml"]["jobs"]) == {"watch-dev", "watch-staging"}
     scheduled = project(places=(place("dev", "deployment", scheduler="cronjob"),))
     assert "watch.yml" not in workflows(scheduled)

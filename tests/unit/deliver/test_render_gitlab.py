@@ -51,11 +51,14 @@ def test_only_the_job_that_signs_asks_for_an_identity() -> None:
     assert "cosign sign --yes" in script(jobs(of())["images"])
 
 
-def test_who_must_approve_does_it_by_hand_and_promotions_follow_each_other() -> None:
+def test_a_release_enters_the_first_environment_and_somebody_asks_for_the_rest() -> None:
     found = jobs(of())
-    assert {rule.get("when") for rule in found["promote-production"]["rules"]} == {"manual"}
     assert {rule.get("when") for rule in found["promote-dev"]["rules"]} == {None}
-    assert found["promote-production"]["needs"] == ["train", "images", "promote-staging"]
+    for name, before in (("production", "staging"), ("staging", "dev")):
+        job = found[f"promote-{name}"]
+        assert {rule.get("when") for rule in job["rules"]} == {"manual"}
+        assert job["needs"] == [f"promote-{before}"]
+        assert job["variables"]["BEFORE"] == before
     assert found["train"]["environment"]["action"] == "access"
 
 

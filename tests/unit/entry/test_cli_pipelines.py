@@ -57,6 +57,18 @@ def test_images_are_set_and_files_rendered(root: Path, capsys: pytest.CaptureFix
     assert "runs these images already" in capsys.readouterr().out
 
 
+def test_images_go_on_from_one_environment_to_the_next(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = root / "mainspring.yaml"
+    file.write_text(file.read_text("utf-8") + "  production: {platform: deployment}\n", "utf-8")
+    onwards = ["-C", str(root), "ci", "images", "--env", "production", "--from", "dev"]
+    assert run(onwards) == 2
+    assert "dev names no images" in capsys.readouterr().err
+    assert run(["-C", str(root), "ci", "images", "--env", "dev", "--serving", IMAGE]) == 0
+    assert run(onwards) == 0
+    assert f"production: {{image: {IMAGE}, platform: deployment}}" in file.read_text("utf-8")
+    assert run([*onwards, "--steps", IMAGE]) == 2
+
+
 @pytest.mark.parametrize(
     ("given", "told"),
     [

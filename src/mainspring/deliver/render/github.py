@@ -1,4 +1,4 @@
-"""`.github/workflows/`: `ci.yml` judges every change, `release.yml` releases, `watch.yml` watches.
+"""`.github/workflows/`: `ci.yml` judges, `release.yml` releases, `promote.yml` goes on, `watch.yml` watches.
 
 No job may do anything that it does not use: the top level grants nothing, a job reads the contents, one pushes images
 and asks for the identity that signs them, one writes the contents. Secrets reach single steps. Actions are pinned by
@@ -6,6 +6,7 @@ commit; what a stranger can choose never becomes part of a script. GitHub docume
 """
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 from mainspring.deliver.render import pipeline
@@ -31,6 +32,8 @@ def files(subject: Subject) -> Files:
     if subject.ci != "github" or not subject.places:
         return {}
     made = {"ci.yml": _ci(subject), "release.yml": _release(subject)}
+    if len(subject.places) > 1:
+        made["promote.yml"] = _onwards(subject)
     if pipeline.watched(subject):
         made["watch.yml"] = _watch(subject)
     return {f"{FOLDER}/{name}": one(document) for name, document in made.items()}
@@ -57,11 +60,11 @@ def _ci(subject: Subject) -> dict[str, Any]:
 
 
 def _release(subject: Subject) -> dict[str, Any]:
-    jobs = {"train": _train(subject, subject.places[0]), "audit": _audit(), "images": _images(subject)}
-    needs = ["train", "images"]
-    for place in subject.places:
-        jobs[f"promote-{place.name}"] = _promote(subject, place, needs)
-        needs = ["train", "images", f"promote-{place.name}"]
+    first = subject.places[0]
+    jobs = {
+        "train": _train(subject, first), "audit": _audit(), "images": _images(subject),
+        f"promote-{first.name}": _promote(subject, first, None),
+    }  # fmt: skip
     return {
         "name": "release",
         "on": {"push": {"branches": [subject.branch], "paths": _SOURCES}, "workflow_dispatch": {}},
@@ -132,7 +135,25 @@ cosign attest --yes --type cyclonedx --predicate "evidence/$KIND.cdx.json" "$IMA
 """
 
 
-def _promote(subject: Subject, place: Place, needs: Sequence[str]) -> dict[str, Any]:
+def _onwards(subject: Subject) -> dict[str, Any]:
+    """Return the workflow by which somebody brings what answers in one environment into the next."""
+    later = [place.name for place in subject.places[1:]]
+    choice = {"description": "Environment to enter", "type": "choice", "options": later, "required": True}
+    return {
+        "name": "promote",
+        "on": {"workflow_dispatch": {"inputs": {"environment": choice}}},
+        "permissions": {},
+        "concurrency": {"group": "promote", "cancel-in-progress": False},
+        "defaults": _SHELL,
+        "jobs": {
+            f"promote-{place.name}": _promote(subject, place, before)
+            for before, place in pairwise(subject.places)
+        },
+    }  # fmt: skip
+
+
+def _promote(subject: Subject, place: Place, before: Place | None) -> dict[str, Any]:
+    """Return the job that enters one environment: the first with what was just made, later ones with what is before."""
     app = {
         **_use("actions/create-github-app-token", "Ask the release app for a token", {
             "client-id": "${{ vars.RELEASE_APP_CLIENT_ID }}", "private-key": "${{ secrets.RELEASE_APP_PRIVATE_KEY }}",
@@ -140,22 +161,25 @@ def _promote(subject: Subject, place: Place, needs: Sequence[str]) -> dict[str, 
         }),
         "id": "app", "if": "${{ vars.RELEASE_APP_CLIENT_ID != '' }}",
     }  # fmt: skip
+    made = {
+        "DIGEST": "${{ needs.train.outputs.digest }}", "SERVING": "${{ needs.images.outputs.serving }}",
+        "STEPS": "${{ needs.images.outputs.steps }}",
+    }  # fmt: skip
     values = {
         "ENVIRONMENT": place.name, "BRANCH": subject.branch, "RUN": _RUN,
-        "DIGEST": "${{ needs.train.outputs.digest }}",
-        "SERVING": "${{ needs.images.outputs.serving }}", "STEPS": "${{ needs.images.outputs.steps }}",
+        **({"BEFORE": before.name} if before else made),
         "PUSH_USER": "x-access-token", "PUSH_TOKEN": "${{ steps.app.outputs.token || github.token }}",
         **_stores(place),
     }  # fmt: skip
+    fetched = [_use("actions/download-artifact", "Fetch the evidence", {"name": "evidence", "path": "evidence"})]
+    script = pipeline.PROMOTE_ONWARDS if before else pipeline.PROMOTE
     steps = [
-        *_checked_out(history=True), _run("Install", pipeline.INSTALL), app,
-        _run("Take the signing key", pipeline.KEY, _KEY),
-        _run("Promote what was judged, built and signed", pipeline.PROMOTE, values),
+        *_checked_out(history=True), _run("Install", pipeline.INSTALL), *([] if before else fetched), app,
+        _run("Take the signing key", pipeline.KEY, _KEY), _run("Promote", script, values),
     ]  # fmt: skip
-    job = _job(
-        f"Promote into {place.name}", 30, steps, needs=list(needs), environment=place.name,
-        concurrency={"group": f"promote-{place.name}", "cancel-in-progress": False},
-    )  # fmt: skip
+    when = {"if": f"${{{{ inputs.environment == '{place.name}' }}}}"} if before else {"needs": ["train", "images"]}
+    group = {"group": f"promote-{place.name}", "cancel-in-progress": False}
+    job = _job(f"Promote into {place.name}", 30, steps, **when, environment=place.name, concurrency=group)
     return {**job, "permissions": {"contents": "write"}}
 
 

@@ -5,7 +5,7 @@ project; the identity that signs images is asked for by the one job that signs. 
 them: a manual job of a protected environment. GitLab documentation, "CI/CD YAML syntax reference".
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from mainspring.deliver.render import pipeline
@@ -123,17 +123,22 @@ def _login(subject: Subject) -> str:
 
 
 def _promote(subject: Subject, at: int, branch: str) -> dict[str, Any]:
+    """Return the job that enters one environment: later ones wait for somebody who asks, whenever that is."""
     place = subject.places[at]
-    manual: Mapping[str, Any] = {"when": "manual", "allow_failure": False} if place.approvals else {}
-    before: Sequence[str] = [f"promote-{subject.places[at - 1].name}"] if at else []
+    manual: Mapping[str, Any] = {"when": "manual"} if at or place.approvals else {}
+    asked = {"BEFORE": subject.places[at - 1].name} if at else {}
+    needs = [f"promote-{subject.places[at - 1].name}"] if at else ["train", "images"]
     return {
-        **_releasing("promote", branch, **manual), "needs": ["train", "images", *before],
+        **_releasing("promote", branch, **manual), "needs": needs,
         "environment": {"name": place.name}, "resource_group": f"promote-{place.name}",
         "variables": {
-            "GIT_DEPTH": "0", "ENVIRONMENT": place.name, "BRANCH": subject.branch, "RUN": "$CI_PIPELINE_ID",
+            "GIT_DEPTH": "0", "ENVIRONMENT": place.name, **asked, "BRANCH": subject.branch, "RUN": "$CI_PIPELINE_ID",
             "PUSH_USER": "release", "PUSH_TOKEN": "$RELEASE_TOKEN",
         },
-        "script": [pipeline.INSTALL, pipeline.KEY, pipeline.PROMOTE],
+        "script": [
+            pipeline.INSTALL, pipeline.KEY,
+            f'git remote set-url origin "$CI_PROJECT_URL.git"\n{pipeline.PROMOTE_ONWARDS if at else pipeline.PROMOTE}',
+        ],
     }  # fmt: skip
 
 

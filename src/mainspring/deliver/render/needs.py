@@ -70,14 +70,15 @@ def _variable(kind: str, address: str) -> str:
 
 def _environments(subject: Subject) -> Iterator[Need]:
     for place in subject.places:
-        used = (f"release/promote-{place.name}",)
+        used = (_promotion(subject, place),)
         if not place.approvals:
             yield Need(name=place.name, kind="environment", used=used, make="without reviewers; release branch only")
             continue
         people = "1 person" if place.approvals == 1 else f"{place.approvals} people"
         yield Need(
             name=place.name, kind="environment", used=used,
-            make=f"required reviewers: {people}, not the one who started it; release branch only",
+            make=f"required reviewers: {people}, not the one who started it, besides the signatures of mainspring "
+            "approve; release branch only",
         )  # fmt: skip
         if beside := _unattended_jobs(subject, place):
             yield Need(
@@ -119,7 +120,7 @@ def _logins(subject: Subject) -> Iterator[Need]:
 
 
 def _pushing(subject: Subject) -> Iterator[Need]:
-    used = tuple(f"release/promote-{place.name}" for place in subject.places)
+    used = tuple(_promotion(subject, place) for place in subject.places)
     if subject.ci == "gitlab":
         yield Need(
             name="RELEASE_TOKEN", kind="secret", used=used,
@@ -148,7 +149,7 @@ def _of_places(subject: Subject) -> Iterator[Need]:
         for name in store_names(place):
             named.setdefault(name, []).append(place)
     for name, places in named.items():
-        where = {f"release/promote-{place.name}": place.name for place in places}
+        where = {_promotion(subject, place): place.name for place in places}
         for place in places:
             where |= {
                 job: pipeline.unattended(place) for job in _unattended_jobs(subject, place)
@@ -168,6 +169,10 @@ def _how(name: str) -> str:
         )
     made = _MADE.get(name) or _MADE.get(name.partition("_")[0])
     return made or "the address that the project file refers to, with its credentials"
+
+
+def _promotion(subject: Subject, place: Place) -> str:
+    return f"{'release' if place == subject.places[0] else 'promote'}/promote-{place.name}"
 
 
 def _unattended_jobs(subject: Subject, place: Place) -> tuple[str, ...]:

@@ -69,32 +69,42 @@ scan() {{
     image --quiet --cache-dir /cache --input "/evidence/$KIND.tar" "$@"
 }}
 scan --format cyclonedx --output "/evidence/$KIND.cdx.json"
+scan --format json --scanners vuln,secret --output "/evidence/$KIND.trivy.json"
 scan --scanners vuln,secret --severity HIGH,CRITICAL --ignore-unfixed --exit-code 1
 rm "evidence/$KIND.tar"
 """
-PROMOTE = """\
-# shellcheck disable=SC2016 # git runs the helper in a shell of its own
-authed() {
-  git -c credential.helper= -c credential.helper='!f() {
-    test "$1" = get && printf "username=%s\\npassword=%s\\n" "$PUSH_USER" "$PUSH_TOKEN"
-  }; f' "$@"
-}
+_PROMOTE = """\
+trap 'rm -f .git/push-token .git/askpass' EXIT
+(umask 077 && printf '%s\\n' "$PUSH_TOKEN" > .git/push-token)
+printf '#!/bin/sh\\ncase $1 in Username*) echo "%s" ;; *) cat "%s/.git/push-token" ;; esac\\n' \\
+  "$PUSH_USER" "$PWD" > .git/askpass
+chmod 700 .git/askpass
+export GIT_ASKPASS="$PWD/.git/askpass" GIT_TERMINAL_PROMPT=0
 git config user.name mainspring
 git config user.email mainspring@localhost
 for attempt in 1 2 3 4 5; do
-  authed fetch --quiet origin "$BRANCH"
+  git fetch --quiet origin "$BRANCH"
   git checkout --quiet --force -B "$BRANCH" FETCH_HEAD
-  .venv/bin/mainspring ci images --env "$ENVIRONMENT" --serving "$SERVING" --steps "$STEPS"
+  .venv/bin/mainspring ci images --env "$ENVIRONMENT" {images}
   git add --update
-  git diff --cached --quiet || git commit --quiet --message "Images of $ENVIRONMENT [skip ci]"
-  .venv/bin/mainspring promote "$DIGEST" --env "$ENVIRONMENT" --reason "pipeline $RUN"
-  if authed push --quiet origin "$BRANCH"; then
-    exit 0
+  if ! git diff --cached --quiet; then
+    git commit --quiet --message "Images of $ENVIRONMENT [skip ci]"
+    git push --quiet origin "$BRANCH" || continue
   fi
+  code=0
+  .venv/bin/mainspring promote {version}--to "$ENVIRONMENT" --reason "pipeline $RUN" || code=$?
+  if [ "$code" -eq 75 ]; then continue; fi
+  if [ "$code" -ne 0 ]; then exit "$code"; fi
+  git fetch --quiet origin "$BRANCH"
+  if git merge-base --is-ancestor "$BRANCH" FETCH_HEAD; then exit 0; fi
+  if git push --quiet origin "$BRANCH"; then exit 0; fi
   echo "attempt $attempt: somebody else pushed first"
 done
 exit 75
 """
+_EVIDENCE = "--sbom evidence/serving.cdx.json --scan evidence/serving.trivy.json "
+PROMOTE = _PROMOTE.format(images='--serving "$SERVING" --steps "$STEPS"', version=f'"$DIGEST" {_EVIDENCE}')
+PROMOTE_ONWARDS = _PROMOTE.format(images='--from "$BEFORE"', version="")
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,14 +37,16 @@ def secrets(as_json: bool) -> None:
 @click.option("--env", "environment", required=True, help="Environment that is to run the images.")
 @click.option("--serving", default="", metavar="IMAGE", help="Serving image, by digest.")
 @click.option("--steps", default="", metavar="IMAGE", help="Image of the training steps, by digest.")
+@click.option("--from", "before", default="", metavar="ENV", help="Take the images that another environment runs.")
 @json_option
-def images(environment: str, serving: str, steps: str, as_json: bool) -> None:
+def images(*, environment: str, serving: str, steps: str, before: str, as_json: bool) -> None:
     """Set the images of an environment in the project file, comments kept, and render again. Commit what changed."""
-    from mainspring.app.pipelines import bring_images
+    from mainspring.app.pipelines import bring_images, images_of
 
     given = {key: value for key, value in (("image", serving), ("steps_image", steps)) if value}
-    if not given:
-        raise click.UsageError("give --serving, --steps or both")
+    if bool(before) == bool(given):
+        raise click.UsageError("give --serving, --steps or both, or --from alone")
+    given = given or images_of(here(), before)
     changed = bring_images(here(), environment, given)
     if as_json:
         present.emit({"environment": environment, "changed": changed, **given})
