@@ -223,7 +223,8 @@ def _delivery(section: DeliverySection, found: Findings) -> Delivery:
     if section.ci and not section.registry:
         found.add(("delivery", "ci"), "pipelines push images, and no registry is given", "add delivery.registry")
     return Delivery(
-        repository=section.repository or "", branch=section.branch, remote=section.remote or "",
+        repository=section.repository or "", branch=section.branch,
+        remote=section.remote or ("origin" if section.ci else ""),  # what a pipeline does not push is lost
         registry=section.registry or "",
         base=section.base or "", ci=section.ci or "", login=section.login, tracking=_tracking(section),
         vault=Vault(means=section.secrets or "", **section.vault.model_dump()),

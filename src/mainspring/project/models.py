@@ -176,7 +176,8 @@ class DeliverySection(Section):
     repository: Repository | None = Field(default=None, description="The git repository that clusters follow.")
     branch: Branch = Field(default="main", description="The branch that releases are committed to.")
     remote: Name | None = Field(
-        default=None, description="Git remote that release commits are pushed to before they count; left out: none."
+        default=None,
+        description="Git remote that release commits are pushed to before they count; left out: origin with ci, else none.",
     )
     registry: Registry | None = Field(default=None, description="Where images are pushed, without tag or digest.")
     base: Image | None = Field(default=None, description="Base image of the images, by digest.")

@@ -76,6 +76,7 @@ rm "evidence/$KIND.tar"
 _PROMOTE = """\
 trap 'rm -f .git/push-token .git/askpass' EXIT
 (umask 077 && printf '%s\\n' "$PUSH_TOKEN" > .git/push-token)
+# shellcheck disable=SC2016 # git runs this in a shell of its own
 printf '#!/bin/sh\\ncase $1 in Username*) echo "%s" ;; *) cat "%s/.git/push-token" ;; esac\\n' \\
   "$PUSH_USER" "$PWD" > .git/askpass
 chmod 700 .git/askpass
@@ -83,20 +84,16 @@ export GIT_ASKPASS="$PWD/.git/askpass" GIT_TERMINAL_PROMPT=0
 git config user.name mainspring
 git config user.email mainspring@localhost
 for attempt in 1 2 3 4 5; do
-  git fetch --quiet origin "$BRANCH"
-  git checkout --quiet --force -B "$BRANCH" FETCH_HEAD
-  .venv/bin/mainspring ci images --env "$ENVIRONMENT" {images}
-  git add --update
-  if ! git diff --cached --quiet; then
-    git commit --quiet --message "Images of $ENVIRONMENT [skip ci]"
-    git push --quiet origin "$BRANCH" || continue
-  fi
   code=0
   .venv/bin/mainspring promote {version}--to "$ENVIRONMENT" --reason "pipeline $RUN" || code=$?
   if [ "$code" -eq 75 ]; then continue; fi
   if [ "$code" -ne 0 ]; then exit "$code"; fi
   git fetch --quiet origin "$BRANCH"
-  if git merge-base --is-ancestor "$BRANCH" FETCH_HEAD; then exit 0; fi
+  git checkout --quiet --force -B "$BRANCH" FETCH_HEAD
+  .venv/bin/mainspring ci images --env "$ENVIRONMENT" {images}
+  git add --update
+  if git diff --cached --quiet; then exit 0; fi
+  git commit --quiet --message "Images of $ENVIRONMENT [skip ci]"
   if git push --quiet origin "$BRANCH"; then exit 0; fi
   echo "attempt $attempt: somebody else pushed first"
 done
