@@ -177,7 +177,7 @@ class DeliverySection(Section):
     branch: Branch = Field(default="main", description="The branch that releases are committed to.")
     remote: Name | None = Field(
         default=None,
-        description="Git remote that release commits are pushed to before they count; left out: origin with ci, else none.",
+        description="Git remote that release commits are pushed to before they count; left out: origin with ci.",
     )
     registry: Registry | None = Field(default=None, description="Where images are pushed, without tag or digest.")
     base: Image | None = Field(default=None, description="Base image of the images, by digest.")

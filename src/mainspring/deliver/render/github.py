@@ -40,6 +40,10 @@ def files(subject: Subject) -> Files:
 
 
 def _ci(subject: Subject) -> dict[str, Any]:
+    proposed = {
+        **_run("Judge release commits that are proposed", pipeline.PROPOSED, {"BASE": "${{ github.base_ref }}"}),
+        "if": "${{ github.event_name == 'pull_request' }}",
+    }  # fmt: skip
     return {
         "name": "ci",
         "on": {"pull_request": {}, "push": {"branches": [subject.branch]}},
@@ -51,7 +55,8 @@ def _ci(subject: Subject) -> dict[str, Any]:
                 *_checked_out(), _run("Install the linter", pipeline.INSTALL_CHECKS), _run("Lint", pipeline.LINT),
             ]),
             "test": _job("Test and check", 30, [
-                *_checked_out(), _run("Install", pipeline.INSTALL_ALL), _run("Bring the data", pipeline.DATA, _DATA),
+                *_checked_out(history=True), _run("Install", pipeline.INSTALL_ALL), proposed,
+                _run("Bring the data", pipeline.DATA, _DATA),
                 _run("Test", pipeline.TEST), _run("Check the project and its policy", pipeline.CHECK),
                 _run("Check that rendered files are current", pipeline.RENDER_CHECK),
             ]),
@@ -166,7 +171,7 @@ def _promote(subject: Subject, place: Place, before: Place | None) -> dict[str, 
         "STEPS": "${{ needs.images.outputs.steps }}",
     }  # fmt: skip
     values = {
-        "ENVIRONMENT": place.name, "BRANCH": subject.branch, "RUN": _RUN,
+        "ENVIRONMENT": place.name, "HOW": pipeline.how(subject, place), "BRANCH": subject.branch, "RUN": _RUN,
         **({"BEFORE": before.name} if before else made),
         "PUSH_USER": "x-access-token", "PUSH_TOKEN": "${{ steps.app.outputs.token || github.token }}",
         **_stores(place),

@@ -29,6 +29,13 @@ IMAGE=$(docker image inspect --format '{{index .RepoDigests 0}}' "$REGISTRY:$KIN
 cosign sign --yes "$IMAGE"
 cosign attest --yes --type cyclonedx --predicate "evidence/$KIND.cdx.json" "$IMAGE"
 """
+_PROPOSED = f"""\
+if [ -n "${{CI_MERGE_REQUEST_TARGET_BRANCH_NAME:-}}" ]; then
+  BASE=$CI_MERGE_REQUEST_TARGET_BRANCH_NAME
+  git fetch --quiet --unshallow origin || true
+  {pipeline.PROPOSED.rstrip().replace(chr(10), chr(10) + "  ")}
+fi
+"""
 _COSIGN = f"""\
 holder=$(docker create {COSIGN})
 docker cp "$holder:/ko-app/cosign" /usr/local/bin/cosign
@@ -53,7 +60,7 @@ def _pipeline(subject: Subject) -> dict[str, Any]:
         "default": {"image": PYTHON, "timeout": "30 minutes"},
         "lint": _checking(pipeline.INSTALL_CHECKS, pipeline.LINT),
         "test": _checking(
-            pipeline.INSTALL_ALL, pipeline.DATA, pipeline.TEST, pipeline.CHECK, pipeline.RENDER_CHECK
+            pipeline.INSTALL_ALL, _PROPOSED, pipeline.DATA, pipeline.TEST, pipeline.CHECK, pipeline.RENDER_CHECK
         ),
         "train": _train(subject, branch),
         "audit": {**_releasing("build", branch), "script": [pipeline.INSTALL_CHECKS, pipeline.AUDIT]},
@@ -132,7 +139,8 @@ def _promote(subject: Subject, at: int, branch: str) -> dict[str, Any]:
         **_releasing("promote", branch, **manual), "needs": needs,
         "environment": {"name": place.name}, "resource_group": f"promote-{place.name}",
         "variables": {
-            "GIT_DEPTH": "0", "ENVIRONMENT": place.name, **asked, "BRANCH": subject.branch, "RUN": "$CI_PIPELINE_ID",
+            "GIT_DEPTH": "0", "ENVIRONMENT": place.name, "HOW": pipeline.how(subject, place), **asked,
+            "BRANCH": subject.branch, "RUN": "$CI_PIPELINE_ID",
             "PUSH_USER": "release", "PUSH_TOKEN": "$RELEASE_TOKEN",
         },
         "script": [

@@ -22,6 +22,10 @@ INSTALL_CHECKS = f"python3 -m venv .venv\n{_PIP} -r {CHECKS}\n"
 INSTALL = f"python3 -m venv .venv\n{_PIP} -r {FOLDER}/steps.lock\n{_OWN}\n"
 INSTALL_ALL = f"{INSTALL}{_PIP} -r {CHECKS}\n"
 LINT = ".venv/bin/ruff check --no-cache .\n"
+PROPOSED = """\
+git fetch --quiet origin "$BASE"
+.venv/bin/mainspring audit releases --since FETCH_HEAD
+"""
 TEST = """\
 if [ -d tests ]; then
   PYTHONPATH=src .venv/bin/python -m pytest -q tests
@@ -85,7 +89,8 @@ git config user.name mainspring
 git config user.email mainspring@localhost
 for attempt in 1 2 3 4 5; do
   code=0
-  .venv/bin/mainspring promote {version}--to "$ENVIRONMENT" --reason "pipeline $RUN" || code=$?
+  # shellcheck disable=SC2086 # a flag or nothing
+  .venv/bin/mainspring promote {version}--to "$ENVIRONMENT" $HOW --reason "pipeline $RUN" || code=$?
   if [ "$code" -eq 75 ]; then continue; fi
   if [ "$code" -ne 0 ]; then exit "$code"; fi
   git fetch --quiet origin "$BRANCH"
@@ -128,6 +133,11 @@ def login(subject: Subject) -> str:
     there = host(subject.registry)
     own = there == HOSTED if subject.ci == "github" else there not in _FOREIGN
     return "token" if own else "registry"
+
+
+def how(subject: Subject, place: Place) -> str:
+    """Return how a version enters: at once, but for the last environment, whose traffic can judge a canary."""
+    return "" if place == subject.places[-1] else "--now"
 
 
 def watched(subject: Subject) -> tuple[Place, ...]:
