@@ -262,3 +262,86 @@ def test_a_message_cannot_pose_as_a_trailer(root: Path) -> None:
     assert files.log("local")[0].trailers == {"Mainspring-Reason": "x Mainspring-Rolls-Back: y"}
     git(root, "commit", "-q", "--allow-empty", "-m", "Mainspring-Ledger: 1:x")
     assert len(files.log("local")) == 1
+
+
+def test_history_of_a_shallow_clone_is_refused_not_guessed(root: Path, tmp_path: Path) -> None:
+    for version in (1, 2):
+        put(ReleaseFiles(root), version)
+    git(tmp_path, "clone", "-q", "--depth=1", f"file://{root}", "shallow")
+    files = ReleaseFiles(tmp_path / "shallow")
+    before = git(tmp_path / "shallow", "for-each-ref")
+    with pytest.raises(GitFailed, match="shallow") as caught:
+        files.log("local")
+    assert caught.value.fix == "git fetch --unshallow"
+    assert git(tmp_path / "shallow", "for-each-ref") == before
+
+
+def test_a_branch_that_another_work_tree_stands_on_is_left_alone(root: Path, tmp_path: Path) -> None:
+    files = ReleaseFiles(root)
+    head = put(files, 1)
+    git(root, "checkout", "-q", "-b", "feature")
+    git(root, "worktree", "add", "-q", str(tmp_path / "other"), "main")
+    with pytest.raises(GitBusy, match="checked out in another work tree"):
+        put(files, 2)
+    assert files.read("local") == (release(1), head)
+    assert git(tmp_path / "other", "status", "--porcelain") == ""
+    inside = ReleaseFiles(tmp_path / "other")
+    put(inside, 2)
+    assert files.read("local")[0] == release(2)
+    assert git(tmp_path / "other", "status", "--porcelain") == ""
+
+
+def _outer(tmp_path: Path, root: Path) -> Path:
+    """A repository that holds the project as a submodule."""
+    outer = tmp_path / "outer"
+    outer.mkdir()
+    git(outer, "init", "-q", "-b", "main")
+    git(outer, "-c", "protocol.file.allow=always", "submodule", "add", "-q", str(root), "project")
+    git(outer, "commit", "-qm", "a submodule")
+    return outer
+
+
+def test_a_project_in_a_submodule_has_releases_of_its_own(root: Path, tmp_path: Path) -> None:
+    outer = _outer(tmp_path, root)
+    before = git(outer, "for-each-ref")
+    files = ReleaseFiles(outer / "project")
+    put(files, 1)
+    assert files.read("local")[0] == release(1)
+    assert git(outer, "for-each-ref") == before
+    assert git(outer / "project", "status", "--porcelain") == ""
+
+
+def test_environments_that_are_a_submodule_are_refused(root: Path, tmp_path: Path) -> None:
+    other = tmp_path / "elsewhere"
+    other.mkdir()
+    (other / "a.txt").write_text("a")
+    init_repository(other, at=0)
+    git(root, "-c", "protocol.file.allow=always", "submodule", "add", "-q", str(other), "environments")
+    git(root, "commit", "-qm", "environments live elsewhere")
+    files = ReleaseFiles(root)
+    head = files.head("local")
+    assert files.read("local")[0] is None
+    with pytest.raises(GitFailed, match="above it is a submodule"):
+        put(files, 1)
+    assert files.head("local") == head
+    assert git(root, "status", "--porcelain") == ""
+
+
+@pytest.mark.parametrize("name", ["CHERRY_PICK_HEAD", "REVERT_HEAD", "rebase-apply"])
+def test_whatever_is_under_way_is_named_and_left_alone(root: Path, name: str) -> None:
+    files = ReleaseFiles(root)
+    head = put(files, 1)
+    (root / ".git" / name).write_text(head)
+    before = sorted(path.name for path in (root / ".git").iterdir())
+    with pytest.raises(GitBusy, match=name):
+        put(files, 2)
+    assert sorted(path.name for path in (root / ".git").iterdir()) == before
+
+
+def test_papers_are_committed_in_any_state_that_takes_releases(root: Path) -> None:
+    files = ReleaseFiles(root)
+    head = put(files, 1)
+    git(root, "checkout", "-q", "--detach")
+    files.keep("local", {"approvals/x.json": b"yes"}, expected=head, message="m", trailers={})
+    assert files.folder("local", "approvals") == {"x.json": b"yes"}
+    assert git(root, "status", "--porcelain") == ""

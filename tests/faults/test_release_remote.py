@@ -26,10 +26,11 @@ from mainspring.adapters.sql.ledger import Ledger
 from mainspring.adapters.sql.versions import Versions
 from mainspring.deliver.ports import GATE
 from mainspring.deliver.registry import Registry, register
-from mainspring.deliver.release import Plan, Release
+from mainspring.deliver.release import Champion, Plan, Release
 from mainspring.flows.audit import AuditPorts, verify
 from mainspring.flows.moves import Move, Moved, ReleasePorts
 from mainspring.flows.release import promote, rollback
+from mainspring.kernel.digests import digest_of
 from mainspring.kernel.errors import MainspringError
 from mainspring.kernel.failpoints import _KILLED
 
@@ -239,6 +240,7 @@ def test_no_such_remote_is_said(team: Path) -> None:
         act(team / "c0", "now", "e0", 1)
 
 
+@pytest.mark.slow
 def test_a_move_killed_after_its_push_is_recorded_by_the_next(team: Path) -> None:
     env = os.environ | {"MAINSPRING_FAILPOINT": "ledger.append:kill"}
     command = [sys.executable, __file__, str(team / "c0"), "now", "e0", "1"]
@@ -246,6 +248,29 @@ def test_a_move_killed_after_its_push_is_recorded_by_the_next(team: Path) -> Non
     assert history(team)[0] == "e0: promote version 1"
     assert not act(team / "c1", "now", "e0", 1).changed
     assert [event.actor for event in ports_of(team / "c0").ledger.read(kind="release.*")] == ["user:c0"]
+
+
+def test_an_empty_remote_gets_its_first_commit(tmp_path: Path) -> None:
+    run_git(tmp_path, "init", "-q", "--bare", "-b", "main", "empty.git")
+    run_git(tmp_path, "init", "-q", "-b", "main", "clone")
+    run_git(tmp_path / "clone", "remote", "add", "origin", (tmp_path / "empty.git").as_posix())
+    files = ReleaseFiles(tmp_path / "clone", line=lambda root, branch: RemoteBranch(root, branch, "origin"))
+    assert files.read("e0") == (None, "")
+    release = Release(model="m", champion=Champion(version=1, digest=digest_of(1)))
+    commit = files.write("e0", release, expected="", message="first", trailers={})
+    assert files.read("e0") == (release, commit)
+    assert git(tmp_path / "clone", "for-each-ref") == ""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the sentinel is a shell script")
+def test_hooks_of_the_clone_do_not_run_on_a_push(team: Path) -> None:
+    hook = team / "c0" / ".git" / "hooks" / "pre-push"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text(f"#!/bin/sh\ntouch {team}/ran\nexit 1\n")
+    hook.chmod(0o755)
+    git(team / "c0", "config", "core.hooksPath", str(hook.parent))
+    assert act(team / "c0", "now", "e0", 1).changed
+    assert not (team / "ran").exists()
 
 
 def _main(clone: str, what: str, environment: str, version: str, room: str = "") -> None:

@@ -53,6 +53,10 @@ class Request:
     reports: tuple[ReportFile, ...] = ()
     code: str = ""
 
+    def __post_init__(self) -> None:
+        if self.emergency and not self.emergency.strip():
+            raise InvalidValue("an emergency without a reason", fix="say why: it goes on record")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Door:

@@ -76,6 +76,7 @@ def test_a_version_is_promoted_approved_and_promoted_on(rungs: Rungs, capsys: Ou
         (("promote", "1", "--to", "production", "--from", "local"), 3, "is entered from staging, not from local"),
         (("promote", "1", "--to", "staging", "--sbom", "absent.json"), 2, "absent.json cannot be read"),
         (("promote", "1", "--to", "staging", "--scan", "mainspring.yaml"), 2, "is not a SARIF, Trivy or pip-audit"),
+        (("promote", "1", "--to", "production", "--emergency", " "), 2, "an emergency without a reason"),
         (("promote", "1", "--to", "staging", "--floor", "5"), 2, "--floor needs --weight"),
         (("promote", "1", "--to", "staging", "--mode", "turbo"), 2, "turbo"),
         (("audit", "releases"), 2, "--since origin/main"),

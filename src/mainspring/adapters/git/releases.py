@@ -176,7 +176,11 @@ class ReleaseFiles:
             private = {"GIT_INDEX_FILE": str(Path(folder) / "index")}
             self._git("read-tree", parent or "--empty", env=private)
             for path, blob in blobs.items():
-                self._git("update-index", "--add", "--cacheinfo", f"100644,{blob},{path}", env=private)
+                try:
+                    self._git("update-index", "--add", "--cacheinfo", f"100644,{blob},{path}", env=private)
+                except GitFailed as error:
+                    what = f"{path} cannot be committed: something above it is a submodule, a link or a file"
+                    raise GitFailed(what, fix="let it be a plain folder of this repository") from error
             return self._git("write-tree", env=private)
 
     def _commit(self, tree: str, parent: str, message: bytes) -> str:
