@@ -31,6 +31,7 @@ from mainspring.entry.cli.group import run
 from mainspring.flows.adopt import Adopted
 from mainspring.kernel.contract import Contract, read_contract
 from mainspring.kernel.errors import InvalidValue, NotFound
+from mainspring.observe.profiles import OUTPUT, read_reference
 from mainspring.security.artifacts import ArtifactRefused
 from mainspring.serve.batching import alone
 from mainspring.serve.errors import BadInput, RowsRefused
@@ -354,3 +355,31 @@ def test_a_fraction_for_a_whole_number_input_is_the_clients_mistake(project: Pat
     with pytest.raises(BadInput, match="whole numbers"):
         champions(Features(block, None), outcome)
     assert heard(outcome, 1_000).failure == "error"
+
+
+def test_a_reference_gives_an_adopted_model_a_profile(project: Path, tmp_path: Path) -> None:
+    table = NUMBERS.astype(np.float32).astype(np.float64)
+    data = _onnx(GradientBoostingClassifier(n_estimators=5).fit(table, TARGET), [("X", FloatTensorType([None, 4]))])
+    many = np.resize(table, (1_200, 4))
+    lines = [
+        f"{row[0]!r},{row[1]!r},,{row[3]!r},2024-01-{1 + at // 60:02d}T00:00:00Z"
+        for at, row in enumerate(many.tolist())
+    ]
+    file = tmp_path / "rows.csv"
+    file.write_text("\n".join(["X_0,X_1,X_2,X_3,asked_at", *lines]) + "\n", "utf-8")
+    found, _, _ = _adopt(project, data, reference=file)
+    workspace = opened(project)
+    files = workspace.models.open(found.digest, workspace.keys.trusted("local"))
+    reference = read_reference(files["profile.json"])
+    assert (reference.rows, [column.name for column in reference.columns]) == (
+        1_200,
+        ["X_0", "X_1", "X_2", "X_3", OUTPUT],
+    )
+    assert next(column for column in reference.columns if column.name == "X_2").counts[-1] == 1_200
+    for wrong, told in (
+        ("X_0,X_1,X_2\n1,2,3\n", "no X_3"),
+        ("\n".join(["X_0,X_1,X_2,X_3", *["1,2,3,4"] * 1_200]), "asked_at"),
+    ):
+        file.write_text(wrong, "utf-8")
+        with pytest.raises(ImportRefused, match=told):
+            _adopt(project, data, reference=file)

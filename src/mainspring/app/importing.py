@@ -1,8 +1,10 @@
 """Wiring of adoption: an ONNX file or a tracking server's version becomes a registered version of the project."""
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+from mainspring.app.row_files import rows_of
 from mainspring.app.training import mirror_of
 from mainspring.app.workspace import Workspace
 from mainspring.data import views
@@ -21,12 +23,14 @@ MODELS = "models:/"
 class Wanted:
     """What a user asks to adopt.
 
-    source: an ONNX file, or `models:/NAME/VERSION`. schema, sample: files, or None. tracking_uri: "" for our own.
+    source: an ONNX file, or `models:/NAME/VERSION`. schema, sample, reference: files, or None. tracking_uri: ""
+    for our own.
     """
 
     source: str
     schema: Path | None = None
     sample: Path | None = None
+    reference: Path | None = None
     output: str = ""
     positive: str = ""
     tracking_uri: str = ""
@@ -47,6 +51,7 @@ def import_model(workspace: Workspace, wanted: Wanted) -> Adopted:
         declared=Declared(inputs=inputs, output=wanted.output, positive=wanted.positive),
         ask={"from": ask["source"], "key": ask["key"], "at": ask["at"]}, definitions=document,
         actor=workspace.actor, reason=wanted.reason,
+        reference=partial(rows_of, wanted.reference) if wanted.reference else None,
     )  # fmt: skip
     return adopt(offer, _ports(workspace, mirror=wanted.mirror))
 

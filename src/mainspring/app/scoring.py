@@ -1,13 +1,13 @@
 """Wiring of batch scoring: the server's own parts, asked from this process and logging under a writer of its own."""
 
-import csv
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from mainspring.app.row_files import rows_of
 from mainspring.app.serving import ServerRoom, server_parts
 from mainspring.app.steps import step_ports
 from mainspring.app.workspace import Workspace
@@ -24,7 +24,6 @@ from mainspring.serve.tensors import Tensor
 from mainspring.stats.columns import Array, Columns, take
 
 WRITER = 9_999  # a batch logs beside the server, in segments of its own
-MAX_ROWS = 20_000_000
 _FLUSH_S = 300.0
 
 
@@ -92,7 +91,9 @@ def score_batch(workspace: Workspace, batch: Batch, say: Callable[[str], None] =
     (parts,) = server_parts(room, replay_clock=False).fleet.members
     try:
         scoring = PlaneScoring(parts)
-        table = _period(workspace, batch, scoring) if batch.file is None else _file(batch.file, scoring.contract)
+        table = (
+            _period(workspace, batch, scoring) if batch.file is None else rows_of(batch.file, scoring.contract.inputs)
+        )
         ports = ScorePorts(scoring=scoring, write=ParquetFrames(keep=0).write, progress=say)
         return score(_wanted(table, scoring.contract), batch.out, ports, part_rows=batch.part_rows)
     finally:
@@ -133,54 +134,6 @@ def _wanted(table: Columns, contract: Contract) -> Columns:
     if not found.keys() - {KEY, ASKED_AT} and KEY not in found:
         raise InvalidValue("the file has neither inputs nor keys", fix=f"it needs {', '.join(list(inputs)[:5])} or key")
     return found
-
-
-def _file(path: Path, contract: Contract) -> Columns:
-    if path.suffix.lower() == ".parquet":
-        from mainspring.adapters.frames.parquet import ParquetFrames
-
-        if not path.is_file():
-            raise NotFound(f"{path} is not there", fix="check the path")
-        return ParquetFrames(keep=0).read(path)
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as stream:
-            return _csv(csv.reader(stream), {item.name: item.kind for item in contract.inputs})
-    except UnicodeDecodeError as error:
-        raise InvalidValue(f"{path.name} is not UTF-8", fix="give CSV with a header, or Parquet") from error
-    except OSError as error:
-        raise NotFound(f"{path} cannot be read: {error.strerror or error}", fix="check the path") from error
-    except csv.Error as error:
-        raise InvalidValue(f"{path.name} is not CSV: {error}", fix="give CSV with a header, or Parquet") from error
-
-
-def _csv(rows: Iterator[list[str]], kinds: Mapping[str, str]) -> Columns:
-    header = next(rows, [])
-    if len(set(header)) != len(header) or not header:
-        raise InvalidValue("the file has no header of different names", fix="name every column once")
-    columns: list[list[str]] = [[] for _ in header]
-    for number, row in enumerate(rows, start=2):
-        if number > MAX_ROWS:
-            raise InvalidValue(f"the file has more than {MAX_ROWS} rows", fix="split it")
-        if len(row) != len(header):
-            raise InvalidValue(f"line {number} has {len(row)} of {len(header)} columns", fix="mend that line")
-        for column, value in zip(columns, row, strict=True):
-            column.append(value)
-    return {
-        name: _column(name, values, kinds.get(name, "string")) for name, values in zip(header, columns, strict=True)
-    }
-
-
-def _column(name: str, values: list[str], kind: str) -> Array:
-    if kind == "string":
-        found = np.empty(len(values), dtype=object)
-        found[:] = [value or None for value in values]
-        return found
-    try:
-        return np.array([float(value) if value else np.nan for value in values], np.float64)
-    except ValueError as error:
-        raise InvalidValue(
-            f"column {name!r} holds a text: {error}", fix="it takes numbers, empty for missing"
-        ) from error
 
 
 def _tensor(name: str, values: Array) -> Tensor:

@@ -16,25 +16,30 @@ from mainspring.develop import adoption, evidence
 from mainspring.develop.adoption import Declared, Graphs, Original
 from mainspring.develop.errors import ImportRefused
 from mainspring.develop.ports import Mirrored, RunMirror, Scorer
+from mainspring.flows.score import times_of
 from mainspring.kernel.contract import Contract, Input
 from mainspring.kernel.digests import canonical_json, digest_bytes
 from mainspring.kernel.errors import MainspringError
 from mainspring.kernel.events import Draft, Event, Ledger
 from mainspring.kernel.times import Clock
+from mainspring.observe.references import reference_profile
 from mainspring.security.artifacts import audit
 from mainspring.stats.columns import Columns, Floats
 
 IMPORT = "import"
 MAX_ROWS = 50_000
 TOLERANCE = 1e-6
+MIN_REFERENCE = 1_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Offer:
     """A model offered for adoption.
 
-    model: the project's name. source: where it came from, for people. data: its bytes. sample: (file name, bytes) of
-    rows to record, or None to make some. ask, definitions: the project's, as a contract keeps them.
+    model: the project's name. source: where it came from, for people. data: its bytes. sample: (file name, bytes)
+    of rows to record, or None to make some. reference: inputs -> rows that the model should see (with `asked_at`),
+    from which its reference profile is learnt; None: it has none, and its drift is not watched. ask, definitions:
+    the project's, as a contract keeps them.
     """
 
     model: str
@@ -46,6 +51,7 @@ class Offer:
     definitions: Mapping[str, Any]
     actor: str
     reason: str = ""
+    reference: Callable[[Sequence[Input]], Columns] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,12 +85,13 @@ def adopt(offer: Offer, ports: AdoptPorts) -> Adopted:
     original = ports.graphs(offer.data, offer.declared)
     sample = _sample(offer, original.inputs)
     model = original.adapted(sample)
-    scores = _checked(original, ports.scorer(model, original.inputs), sample)
+    scorer = ports.scorer(model, original.inputs)
+    scores = _checked(original, scorer, sample)
     contract = Contract(
         model=offer.model, inputs=original.inputs, output=original.output, ask=offer.ask,
         definitions=offer.definitions, limits={"rows": MAX_ROWS}, sample=adoption.recorded(sample, scores),
     )  # fmt: skip
-    files = {"model.onnx": model, "contract.json": contract.to_bytes()}
+    files = {"model.onnx": model, "contract.json": contract.to_bytes()} | _profile(offer, original.inputs, scorer)
     found = register(offer.model, files, ports.registry)
     told = {"source": offer.source, "artifact": digest_bytes(offer.data), "inputs": len(original.inputs)}
     ports.registry.models.attest(found.digest, IMPORT, canonical_json(told))
@@ -115,6 +122,26 @@ def _sample(offer: Offer, inputs: Sequence[Input]) -> Columns:
         return adoption.made_sample(inputs)
     name, data = offer.sample
     return adoption.read_sample(name, data, inputs)
+
+
+def _profile(offer: Offer, inputs: Sequence[Input], scorer: Scorer) -> dict[str, bytes]:
+    """Return the reference profile as a file of the model, or no file where no rows were offered."""
+    if offer.reference is None:
+        return {}
+    rows = offer.reference(inputs)
+    at = times_of(rows)
+    missing = [item.name for item in inputs if item.name not in rows]
+    if at is None or missing or len(at) < MIN_REFERENCE:
+        raise ImportRefused(
+            f"the reference has no {', '.join(missing[:3])}"
+            if missing
+            else "the reference has too few rows, or no asked_at",
+            fix=f"give at least {MIN_REFERENCE} rows with every input and the time of each ask in asked_at",
+        )
+    columns = {item.name: rows[item.name] for item in inputs}
+    scores = np.asarray(scorer(columns), np.float64)
+    adoption.check_scores(scores, "the reference")
+    return {"profile.json": reference_profile(columns, at, scores).to_bytes()}
 
 
 def _checked(original: Original, scorer: Scorer, sample: Columns) -> Floats:

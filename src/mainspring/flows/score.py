@@ -80,7 +80,7 @@ def score(table: Columns, out: Path, ports: ScorePorts, *, part_rows: int = PART
     rows = length(table)
     if not rows:
         raise InvalidValue("there is nothing to score", fix="give rows, or a longer period")
-    keys, asked_at = _keys(table, rows), _times(table)
+    keys, asked_at = _keys(table, rows), times_of(table)
     features = {name: values for name, values in table.items() if name not in (KEY, ASKED_AT)}
     _begin(out, {"input": _digest(table), "champion": ports.scoring.champion, "rows": rows, "part_rows": part_rows})
     parts = reused = 0
@@ -164,7 +164,8 @@ def _keys(table: Columns, rows: int) -> list[str]:
     return ["" if value is None else value for value in texts]
 
 
-def _times(table: Columns) -> Array | None:
+def times_of(table: Columns) -> Array | None:
+    """Return the column `asked_at` as UTC microseconds, or None where there is none."""
     if ASKED_AT not in table:
         return None
     values = table[ASKED_AT]

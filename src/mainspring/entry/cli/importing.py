@@ -15,6 +15,10 @@ _file = click.Path(path_type=Path, dir_okay=False)
 @click.argument("source")
 @click.option("--inputs", "schema", type=_file, help="JSON that names the model's columns, in the graph's order.")
 @click.option("--sample", type=_file, help="CSV or JSON rows, kept in the contract and scored at every load.")
+@click.option(
+    "--reference", type=_file,
+    help="CSV or Parquet rows with `asked_at`, from which the usual is learnt; without them no drift is watched.",
+)  # fmt: skip
 @click.option("--output", default="", help="The graph's output that holds the probabilities.")
 @click.option("--positive", default="", metavar="CLASS", help="The class whose probability is the score.")
 @click.option("--tracking-uri", default="", metavar="URI", help="Tracking server of models:/...; default: ours.")
