@@ -44,7 +44,8 @@ from mainspring.serve.ports import Chunk
 from mainspring.serve.reconciler import Reconciler
 from mainspring.stats.columns import Columns, Floats
 
-PLACE = place(ENVIRONMENT, "deployment", scheduler="cronjob")
+STORES = {name: f"s3://{name}" for name in ("ledger", "models", "tables")}
+PLACE = place(ENVIRONMENT, "deployment", scheduler="cronworkflow", stores=STORES)
 SUBJECT = replace(subject(PLACE), name=MODEL, model=MODEL, retrains_on=("output_drift", "quality"))
 FIRED_ONCE = 'max_over_time(ALERTS{{alertname="{}",alertstate="firing"}}[5m])'
 BUDGET = (6, 30 * DAY)
@@ -241,6 +242,14 @@ def train_badly(world: World, sick: Watched) -> None:
     world.tell(sick)
 
 
+def skip_rules(world: World, sick: Watched) -> None:
+    last = sick.ledger.read(kind="release.*")[-1]
+    body = {**last.body, "challenger": None, "emergency": "the champion was wrong"}
+    draft = Draft(kind="release.promoted", subject=f"environment:{ENVIRONMENT}", actor="user:test", body=body)
+    sick.ledger.append([draft], at=sick.now)
+    world.tell(sick)
+
+
 def take_long(world: World, sick: Watched) -> None:
     sick.ledger.append([step_of(900.0)], at=sick.now)
     world.tell(sick)
@@ -293,6 +302,8 @@ def faults(world: World, well: Watched, sick: Watched) -> list[Fault]:
         Fault(name="trainings that fail", inject=partial(train_badly, world, sick),
               moves=["cost: Trainings of a day, by kind", "cost: Retraining budget"],
               fires=["MainspringTrainingFailed"]),
+        Fault(name="an emergency", inject=partial(skip_rules, world, sick), moves=["rollout: Emergency in force"],
+              fires=["MainspringEmergency"]),
         Fault(name="a step that takes long", inject=partial(take_long, world, sick),
               moves=["cost: Training time of a day"]),
     ]  # fmt: skip

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import cast
 
 import pytest
-from tests import tools
+from tests import charts, tools
 from tests.unit.deliver.render_subject import HOUR, place, subject
 
 from mainspring.adapters.yaml.dump import dump
 from mainspring.deliver.render import dashboards, monitoring
 from mainspring.deliver.render.content import Json, Objects
+from mainspring.deliver.render.kubernetes import MONITORED
 from mainspring.deliver.render.subject import Subject
 
 WATCHED = place("production", "deployment", scheduler="cronworkflow")
@@ -58,14 +59,12 @@ def test_the_tests_see_a_rule_that_is_wrong(tmp_path: Path) -> None:
         "MainspringWatchStale": alerts["MainspringWatchStale"]["expr"].replace("> ", "> 1"),
     }
     for name, expr in wrong.items():
-        root = written(FULL, tmp_path / name)
-        kept = alerts[name]["expr"]
         alerts[name]["expr"] = expr
-        (root / "production.yaml").write_text(dump(Objects([rules])), encoding="utf-8")
-        alerts[name]["expr"] = kept
-        tested = promtool("test", "rules", root / "production.test.json")
-        assert tested.returncode == 1
-        assert name in tested.stdout + tested.stderr
+    root = written(FULL, tmp_path)
+    (root / "production.yaml").write_text(dump(Objects([rules])), encoding="utf-8")
+    tested = promtool("test", "rules", root / "production.test.json")
+    assert tested.returncode == 1
+    assert all(name in tested.stdout + tested.stderr for name in wrong)
 
 
 PARSE = """
@@ -86,3 +85,18 @@ def test_every_query_is_promql_and_one_that_is_not_is_seen() -> None:
         argv = [tools.python("delivery"), "-c", PARSE]
         done = subprocess.run(argv, input=json.dumps(given), capture_output=True, text=True, timeout=60, check=False)
         assert done.returncode == code, done.stderr
+
+
+@pytest.mark.tools
+def test_each_environment_is_scraped_by_exactly_one_monitor_that_the_stack_selects(tmp_path: Path) -> None:
+    places = [place(f"on-{name}", name) for name in ("deployment", "rollouts", "kserve", "seldon")]
+    charts.write(subject(*places), tmp_path)
+    for where in places:
+        made = charts.read(charts.template(tmp_path, where.name, charts.release()))
+        monitors = [one for one in made if one["kind"] in ("ServiceMonitor", "PodMonitor")]
+        assert len(monitors) == 1, where.name
+        assert monitors[0]["metadata"]["labels"].items() >= MONITORED.items()
+        spec = monitors[0]["spec"]
+        (endpoint,) = spec.get("endpoints") or spec["podMetricsEndpoints"]
+        assert endpoint["authorization"]["credentials"] == {"name": "flight-delay-scrape", "key": "token"}
+    assert not any(b"kind: ServiceMonitor" in data for data in map(Path.read_bytes, tmp_path.glob("monitoring/**/*.*")))

@@ -10,7 +10,7 @@ from tests.unit.deliver.render_subject import place, subject
 
 from mainspring.adapters.yaml.dump import dump
 from mainspring.adapters.yaml.read import read_text
-from mainspring.deliver.render import alerting, alerts, monitoring, rule_tests
+from mainspring.deliver.render import alerting, alerts, monitoring, rule_tests, workflows
 from mainspring.deliver.render.content import Files, Json, Objects, Text
 from mainspring.deliver.render.kubernetes import MONITORED
 from mainspring.deliver.render.subject import Place, Subject
@@ -18,7 +18,8 @@ from mainspring.kernel.indicators import FAULTS, LATENCY_BOUNDS_US
 from mainspring.security.lint import lint
 from mainspring.serve import errors
 
-WATCHED = place("production", "deployment", scheduler="cronjob")
+STORES = {name: f"s3://{name}" for name in ("ledger", "models", "tables")}
+WATCHED = place("production", "deployment", scheduler="cronworkflow", stores=STORES)
 PROJECT = replace(subject(place("dev", "deployment"), WATCHED), retrains_on=("output_drift", "quality"))
 
 
@@ -140,7 +141,11 @@ def test_people_are_told_by_severity_and_addresses_stay_secret() -> None:
     assert spec["route"]["receiver"] == "nobody"
 
 
-def test_what_calls_for_a_training_also_starts_one_where_somebody_watches() -> None:
+def test_what_calls_for_a_training_also_starts_one_where_a_binding_waits_for_it() -> None:
+    bindings = [d for d in documents(workflows.files(PROJECT)) if d["kind"] == "WorkflowEventBinding"]
+    assert [d["metadata"]["name"] for d in bindings] == ["flight-delay-drift"]
+    lonely = replace(PROJECT, places=(replace(WATCHED, scheduler="cronjob"),))
+    assert "events/" not in str(alerting.files(lonely))
     spec = config(PROJECT, "production")["spec"]
     (event,) = spec["receivers"][1]["webhookConfigs"]
     assert event["url"].endswith("/api/v1/events/flight-delay-production/flight-delay-drift")

@@ -1,10 +1,9 @@
 """`monitoring/prometheus/alerting-<environment>.yaml`: where alerts go, as an AlertmanagerConfig of the namespace.
 
 People are told by the project's webhooks, whose addresses stay in the Secret `<project>-alerts`. What the retraining
-policy watches also goes to Argo Workflows' event endpoint, where the binding `<project>-drift` starts the retraining;
-it is let in by a token of the account `<project>-submit`, in the Secret of that name. Nothing else leaves the cluster.
-Prometheus operator, "Alerting routes"; Argo Workflows, "Events". There is no schema here to check this kind against: a
-test turns it into Alertmanager's own configuration and runs that.
+policy watches also goes to Argo Workflows' event endpoint, where there is a binding `<project>-drift` that starts the
+retraining; it is let in by a token of the account `<project>-submit`, in the Secret of that name. Prometheus operator,
+"Alerting routes"; Argo Workflows, "Events". No schema checks this kind here: a test runs it as Alertmanager's own.
 """
 
 from collections.abc import Mapping
@@ -15,6 +14,7 @@ from mainspring.deliver.render.content import Files, one
 from mainspring.deliver.render.kubernetes import MONITORED, kind, metadata, namespace_of
 from mainspring.deliver.render.subject import Place, Subject
 from mainspring.deliver.render.vault import webhook_key
+from mainspring.deliver.render.workflows import apart
 
 EVENTS = "http://argo-workflows-server.argo.svc:2746/api/v1/events"
 CALLS_FOR: Mapping[str, str] = {"output_drift": "MainspringOutputDrift", "quality": "MainspringQualityWorse"}
@@ -73,7 +73,8 @@ def _event(subject: Subject, place: Place) -> dict[str, Any]:
 
 
 def _starts(subject: Subject, place: Place) -> list[str]:
-    return [CALLS_FOR[signal] for signal in subject.retrains_on] if place.scheduler else []
+    """Return the alerts that start a retraining: those of its policy, where the binding that takes them is rendered."""
+    return [CALLS_FOR[signal] for signal in subject.retrains_on] if apart(place) else []
 
 
 def _matcher(name: str, value: str) -> dict[str, str]:

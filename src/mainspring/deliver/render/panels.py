@@ -199,6 +199,8 @@ def _rollout(subject: Subject, asks: _Asks) -> list[Panel]:
                     ("patience", asks.watched("trial_patience_seconds"))]),
         Panel(title="Moves of a day, by kind", unit="short", steps=True, text="Releases as the ledger has them.",
               asks=[("{{kind}}", asks.grown("events_total", "1d", "kind", kinds))]),
+        Panel(title="Emergency in force", unit="bool", limit=1, steps=True, text="1 while a version skipped the rules.",
+              asks=[("in force", asks.watched("emergency"))]),
         Panel(title="Versions loaded", unit="short", steps=True, text="By role: champion, challenger.",
               asks=[("{{role}} {{version}}", f"count by (role, version) ({asks.served('release_info')})")]),
     ]  # fmt: skip

@@ -112,6 +112,7 @@ def _healthy(subject: Subject, place: Place) -> dict[str, str]:
     told("signal", _stays(0), ',signal="output_drift"')
     told("drifted_columns", _stays(0))
     told("data_faults", _stays(0))
+    told("emergency", _stays(0))
     told("features_timestamp_seconds", _old(3_000), ',view="lately"')
     told("features_limit_seconds", _stays(7_200), ',view="lately"')
     told("trial_step_timestamp_seconds", _old(3_000))
@@ -183,8 +184,9 @@ def _watched(subject: Subject, words: Words) -> Iterator[Case]:
     for name, series, alert in (
         ("inputs drifted", "drifted_columns", "MainspringInputDrift"),
         ("an input is broken", "data_faults", "MainspringDataFault"),
+        ("an emergency is in force", "emergency", "MainspringEmergency"),
     ):
-        yield Case(name=name, change=told(series, _stays(2)), fires=[(alert, "")])
+        yield Case(name=name, change=told(series, _stays(1)), fires=[(alert, "")])
     yield Case(name="features are stale", change=told("features_timestamp_seconds", _old(7_300), ',view="lately"'),
                fires=[("MainspringStaleFeatures", "")])  # fmt: skip
     yield Case(name="a rollout stands still", change=told("trial_step_timestamp_seconds", _old(7_300)),
