@@ -66,10 +66,11 @@ def end_run(workspace: Workspace, run_id: str, status: str) -> Event | None:
     )
 
 
-def release_run(workspace: Workspace, run_id: str) -> tuple[int, bool, str]:
+def release_run(workspace: Workspace, run_id: str, *, committed: bool = True) -> tuple[int, bool, str]:
     """Bring a run's candidate into the environment if its gates passed; return (version, whether it began, why not).
 
-    A refused candidate, or one that waits for approvals, is an outcome. Raises `StepFailed` for a run that has none.
+    A refused candidate, or one that waits for approvals, is an outcome. committed: whether there is a repository to
+    promote in; without one, somebody else does it. Raises `StepFailed` for a run that registered nothing.
     """
     event = finished(workspace, run_id)
     if event is None:
@@ -77,6 +78,8 @@ def release_run(workspace: Workspace, run_id: str) -> tuple[int, bool, str]:
     version = int(event.body["version"])
     if not event.body["passed"]:
         return version, False, "its gates refused it"
+    if not committed:
+        return version, False, "it waits to be promoted; no repository is known here"
     workspace.actor = ACTOR
     try:
         moved = promote_onwards(

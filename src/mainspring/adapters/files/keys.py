@@ -33,13 +33,16 @@ class Keys:
     """Knows this machine's signing key and whom each environment trusts."""
 
     def __init__(self, state_dir: Path, project_root: Path, folder: Path | None = None) -> None:
-        """folder: where the signing key is, if it is not in the state folder: a mounted Secret."""
+        """folder: where the signing key is, if it is not in the state folder: a mounted Secret, which is only read."""
         self._folder = folder or state_dir / "keys"
+        self._is_mounted = folder is not None
         self._environments = project_root / "environments"
 
     def signing_key(self) -> bytes:
         """Return the private key as PEM; the first call makes it. Of two first callers, both get the same."""
         place = self._folder / "signing.pem"
+        if self._is_mounted:
+            return _mounted(place)
         if not place.exists():
             self._create(place)
         pem = place.read_bytes()
@@ -104,6 +107,16 @@ class Keys:
             return
         finally:
             beside.unlink(missing_ok=True)
+
+
+def _mounted(place: Path) -> bytes:
+    try:
+        pem = place.read_bytes()
+    except OSError as error:
+        what = f"the signing key {place} cannot be read: {error.strerror}"
+        raise InvalidKey(what, fix="mount the Secret with signing.pem") from error
+    public_of(pem)
+    return pem
 
 
 def _read(path: Path) -> bytes:

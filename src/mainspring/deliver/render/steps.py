@@ -25,6 +25,7 @@ FEW = StepNeeds(cpu_m=500, memory_mi=1024, seconds=900)
 AGAIN = "lastRetry.status == 'Error' || asInt(lastRetry.exitCode) == 75"
 # a model's digest may not depend on the number of cores: the local runner's steps see the same three
 _STEADY = {"MALLOC_ARENA_MAX": "2", "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
+_OWN_S3 = ("AWS_ENDPOINT", "AWS_ALLOW_HTTP")  # an S3 that is not Amazon's
 _ABSENT = {"asked": "no"}  # what a condition reads may not be empty
 _GIT, _ASKS, _ASKPASS = "/var/run/mainspring/git", "askpass", "/var/run/mainspring/askpass"
 _GPU = "nvidia.com/gpu"
@@ -126,7 +127,8 @@ def _environment(subject: Subject, place: Place, pod: Pod) -> list[Doc]:
     hidden = {f"{kind.upper()}_URL" for kind, address in place.stores.items() if address.startswith(_SECRET)}
     if pod.git and subject.repository:
         found.append({"name": "GIT_ASKPASS", "value": f"{_ASKPASS}/{_ASKS}"})
-    for name in store_names(place):
+    names = store_names(place)
+    for name in (*names, *(_OWN_S3 if "AWS_REGION" in names else ())):
         is_ledger = name not in hidden - {"LEDGER_URL"} and not name.startswith(("AWS_", "GOOGLE_", "AZURE_"))
         if is_ledger and not pod.ledger:
             continue

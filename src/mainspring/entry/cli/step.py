@@ -135,12 +135,11 @@ def _release(asked: _Asked) -> Told:
     from mainspring.app.workspace import open_workspace
 
     if asked.repository:
-        workspace = open_clone(
-            here(), asked.repository, asked.branch, environment=asked.environment, keys=asked.mounted.keys
-        )
+        place, keys = asked.environment, asked.mounted.keys
+        workspace = open_clone(here(), asked.repository, asked.branch, environment=place, keys=keys)
     else:
-        workspace = open_workspace(here(), environment=asked.environment, mounted=asked.mounted)
-    version, began, why = release_run(workspace, asked.run)
+        workspace = open_workspace(here(), environment=asked.environment)
+    version, began, why = release_run(workspace, asked.run, committed=bool(asked.repository))
     line = f"version {version} begins in {asked.environment}" if began else f"version {version} does not begin: {why}"
     return {"run": asked.run, "version": version, "began": began, "why": why}, line, 0
 
