@@ -17,7 +17,7 @@ from mainspring.flows.status import status as read_status
 from mainspring.flows.train import TrainResult
 from mainspring.flows.watch import Looked, look
 from mainspring.flows.watch_ports import Candidate, HandedOver
-from mainspring.kernel.times import MINUTE, SECOND, format_time
+from mainspring.kernel.times import DAY, MINUTE, SECOND, format_time
 
 Tell = Callable[[Looked], None]
 Say = Callable[[str], None]
@@ -53,6 +53,16 @@ def watch_forever(workspace: Workspace, tell: Tell, *, progress: Say = lambda _:
         scheduler.start()
     except (KeyboardInterrupt, SystemExit):
         scheduler.shutdown(wait=False)
+
+
+def bring_log(workspace: Workspace, url: str) -> int:
+    """Bring what servers elsewhere logged into the object store at `url`, as far back as a window reaches."""
+    from mainspring.adapters.objects.bucket import Bucket
+    from mainspring.adapters.objects.log_pull import pull_log
+
+    plan, now = workspace.settings.monitoring, workspace.clock.now()
+    reach = 2 * plan.window + plan.label_delay + DAY
+    return pull_log(Bucket(url), workspace.paths.log, since=now - reach, until=now)
 
 
 def hand_over(wanted: Candidate, folder: Path) -> TrainResult:

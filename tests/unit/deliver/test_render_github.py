@@ -55,7 +55,7 @@ def test_rights_are_none_at_the_top_and_few_in_jobs() -> None:
             wanted = {"contents": "read"}
             if key == "images":
                 wanted |= {"id-token": "write", "packages": "write"}
-            elif key.startswith("promote-"):
+            elif key.startswith(("promote-", "watch-")):
                 wanted = {"contents": "write"}
             assert job["permissions"] == wanted, (name, key)
             assert 0 < job["timeout-minutes"] <= 180

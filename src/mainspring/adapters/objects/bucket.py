@@ -105,8 +105,12 @@ class Bucket:
 
     def names(self, prefix: str) -> list[str]:
         """Return the names below a prefix, sorted."""
+        return [name for name, _ in self.sizes(prefix)]
+
+    def sizes(self, prefix: str) -> list[tuple[str, int]]:
+        """Return (name, bytes) of the objects below a prefix, sorted."""
         pages = self._told(lambda: list(self._obstore.list(self._store, prefix)))
-        return sorted(item["path"] for page in pages for item in page)
+        return sorted((item["path"], item["size"]) for page in pages for item in page)
 
     def remove(self, name: str) -> None:
         """Remove one object; one that is not there is no error."""

@@ -1,8 +1,8 @@
 """`.github/workflows/`: `ci.yml` judges, `release.yml` releases, `promote.yml` goes on, `watch.yml` watches.
 
 No job may do anything that it does not use: the top level grants nothing, a job reads the contents, one pushes images
-and asks for the identity that signs them, one writes the contents. Secrets reach single steps. Actions are pinned by
-commit; what a stranger can choose never becomes part of a script. GitHub documentation, "Security hardening".
+and asks for the identity that signs them, those that release write the contents. Secrets reach single steps. Actions
+are pinned by commit; what a stranger can choose never becomes part of a script. GitHub, "Security hardening".
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ from mainspring.deliver.render import pipeline
 from mainspring.deliver.render.content import Files, one
 from mainspring.deliver.render.needs import OPEN, store_names
 from mainspring.deliver.render.pins import action
-from mainspring.deliver.render.subject import Place, Subject
+from mainspring.deliver.render.subject import Place, Subject, logged_to
 
 FOLDER = ".github/workflows"
 _RUNNER = "ubuntu-24.04"
@@ -22,6 +22,7 @@ _READ = {"contents": "read"}
 _SHELL = {"run": {"shell": "bash"}}
 _RUN = "${{ github.run_id }}"
 _KEY = {"MAINSPRING_SIGNING_KEY": "${{ secrets.MAINSPRING_SIGNING_KEY }}"}
+_PUSH = {"PUSH_USER": "x-access-token", "PUSH_TOKEN": "${{ steps.app.outputs.token || github.token }}"}
 _DATA = {"DATA_CREDENTIALS": "${{ secrets.DATA_CREDENTIALS }}"}
 _SOURCES = ["mainspring.yaml", "src/**", "ci/**", "ml-api/**"]
 Step = dict[str, Any]
@@ -159,13 +160,6 @@ def _onwards(subject: Subject) -> dict[str, Any]:
 
 def _promote(subject: Subject, place: Place, before: Place | None) -> dict[str, Any]:
     """Return the job that enters one environment: the first with what was just made, later ones with what is before."""
-    app = {
-        **_use("actions/create-github-app-token", "Ask the release app for a token", {
-            "client-id": "${{ vars.RELEASE_APP_CLIENT_ID }}", "private-key": "${{ secrets.RELEASE_APP_PRIVATE_KEY }}",
-            "permission-contents": "write",
-        }),
-        "id": "app", "if": "${{ vars.RELEASE_APP_CLIENT_ID != '' }}",
-    }  # fmt: skip
     made = {
         "DIGEST": "${{ needs.train.outputs.digest }}", "SERVING": "${{ needs.images.outputs.serving }}",
         "STEPS": "${{ needs.images.outputs.steps }}",
@@ -173,13 +167,12 @@ def _promote(subject: Subject, place: Place, before: Place | None) -> dict[str, 
     values = {
         "ENVIRONMENT": place.name, "HOW": pipeline.how(subject, place), "BRANCH": subject.branch, "RUN": _RUN,
         **({"BEFORE": before.name} if before else made),
-        "PUSH_USER": "x-access-token", "PUSH_TOKEN": "${{ steps.app.outputs.token || github.token }}",
-        **_stores(place),
+        **_PUSH, **_stores(place),
     }  # fmt: skip
     fetched = [_use("actions/download-artifact", "Fetch the evidence", {"name": "evidence", "path": "evidence"})]
     script = pipeline.PROMOTE_ONWARDS if before else pipeline.PROMOTE
     steps = [
-        *_checked_out(history=True), _run("Install", pipeline.INSTALL), *([] if before else fetched), app,
+        *_checked_out(history=True), _run("Install", pipeline.INSTALL), *([] if before else fetched), _app(),
         _run("Take the signing key", pipeline.KEY, _KEY), _run("Promote", script, values),
     ]  # fmt: skip
     when = {"if": f"${{{{ inputs.environment == '{place.name}' }}}}"} if before else {"needs": ["train", "images"]}
@@ -188,16 +181,27 @@ def _promote(subject: Subject, place: Place, before: Place | None) -> dict[str, 
     return {**job, "permissions": {"contents": "write"}}
 
 
+def _app() -> Step:
+    """Return the step that asks for a token of the release app, where there is one."""
+    options = {
+        "client-id": "${{ vars.RELEASE_APP_CLIENT_ID }}", "private-key": "${{ secrets.RELEASE_APP_PRIVATE_KEY }}",
+        "permission-contents": "write",
+    }  # fmt: skip
+    step = _use("actions/create-github-app-token", "Ask the release app for a token", options)
+    return {**step, "id": "app", "if": "${{ vars.RELEASE_APP_CLIENT_ID != '' }}"}
+
+
 def _watch(subject: Subject) -> dict[str, Any]:
     places = pipeline.watched(subject)
     crons = sorted({place.schedule for place in places})
-    jobs = {
-        f"watch-{place.name}": _job(f"Watch {place.name}", 60, [
-            *_checked_out(history=True), _run("Install", pipeline.INSTALL),
-            _run("Watch once", pipeline.WATCH, {"ENVIRONMENT": place.name, **_stores(place)}),
-        ], environment=pipeline.unattended(place))
-        for place in places
-    }  # fmt: skip
+    jobs = {}
+    for place in places:
+        values = {"ENVIRONMENT": place.name, "LOG": logged_to(place), **_PUSH, **_stores(place)}
+        job = _job(f"Watch {place.name}", 60, [
+            *_checked_out(history=True), _run("Install", pipeline.INSTALL), _app(),
+            _run("Take the signing key", pipeline.KEY, _KEY), _run("Watch once", pipeline.WATCH, values),
+        ], environment=pipeline.unattended(place))  # fmt: skip
+        jobs[f"watch-{place.name}"] = {**job, "permissions": {"contents": "write"}}
     return {
         "name": "watch",
         "on": {"schedule": [{"cron": cron} for cron in crons], "workflow_dispatch": {}},

@@ -11,11 +11,13 @@ from typing import Any
 from mainspring.deliver.render import pipeline
 from mainspring.deliver.render.content import Files, one
 from mainspring.deliver.render.pins import COSIGN, DOCKER, HELM, PYTHON
-from mainspring.deliver.render.subject import Place, Subject
+from mainspring.deliver.render.subject import Place, Subject, logged_to
 
 FILE = ".gitlab-ci.yml"
 _SOURCES = ["mainspring.yaml", "src/**/*", "ci/**/*", "ml-api/**/*"]
 _MERGE = '$CI_PIPELINE_SOURCE == "merge_request_event"'
+_ORIGIN = 'git remote set-url origin "$CI_PROJECT_URL.git"\n'
+_PUSHING = {"PUSH_USER": "release", "PUSH_TOKEN": "$RELEASE_TOKEN"}
 _HELM = f"""\
 helm() {{
   docker run --rm --network none --volume "$PWD:/tree:ro" --workdir /tree {HELM} "$@"
@@ -141,11 +143,11 @@ def _promote(subject: Subject, at: int, branch: str) -> dict[str, Any]:
         "variables": {
             "GIT_DEPTH": "0", "ENVIRONMENT": place.name, "HOW": pipeline.how(subject, place), **asked,
             "BRANCH": subject.branch, "RUN": "$CI_PIPELINE_ID",
-            "PUSH_USER": "release", "PUSH_TOKEN": "$RELEASE_TOKEN",
+            **_PUSHING,
         },
         "script": [
             pipeline.INSTALL, pipeline.KEY,
-            f'git remote set-url origin "$CI_PROJECT_URL.git"\n{pipeline.PROMOTE_ONWARDS if at else pipeline.PROMOTE}',
+            _ORIGIN + (pipeline.PROMOTE_ONWARDS if at else pipeline.PROMOTE),
         ],
     }  # fmt: skip
 
@@ -156,6 +158,6 @@ def _watch(place: Place) -> dict[str, Any]:
         "rules": [{"if": f'$CI_PIPELINE_SOURCE == "schedule" && $WATCH == "{place.schedule}"'}],
         "environment": {"name": pipeline.unattended(place), "action": "access"},
         "resource_group": "watch", "timeout": "1 hour",
-        "variables": {"GIT_DEPTH": "0", "ENVIRONMENT": place.name},
-        "script": [pipeline.INSTALL, pipeline.WATCH],
+        "variables": {"GIT_DEPTH": "0", "ENVIRONMENT": place.name, "LOG": logged_to(place), **_PUSHING},
+        "script": [pipeline.INSTALL, pipeline.KEY, _ORIGIN + pipeline.WATCH],
     }  # fmt: skip

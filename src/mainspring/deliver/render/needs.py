@@ -120,7 +120,10 @@ def _logins(subject: Subject) -> Iterator[Need]:
 
 
 def _pushing(subject: Subject) -> Iterator[Need]:
-    used = tuple(_promotion(subject, place) for place in subject.places)
+    used = (
+        *(_promotion(subject, place) for place in subject.places),
+        *(f"watch/watch-{place.name}" for place in pipeline.watched(subject)),
+    )
     if subject.ci == "gitlab":
         yield Need(
             name="RELEASE_TOKEN", kind="secret", used=used,
@@ -153,7 +156,6 @@ def _of_places(subject: Subject) -> Iterator[Need]:
         for place in places:
             where |= {
                 job: pipeline.unattended(place) for job in _unattended_jobs(subject, place)
-                if name != "MAINSPRING_SIGNING_KEY" or job == "release/train"
             }  # fmt: skip
         yield Need(
             name=name, kind="variable" if name in OPEN else "secret", environments=tuple(sorted(set(where.values()))),

@@ -48,7 +48,18 @@ TRAIN = """\
 cat train.json
 """
 TRAINED = "import json; print('DIGEST=' + json.load(open('train.json'))['digest'])"
-WATCH = '.venv/bin/mainspring watch --once --env "$ENVIRONMENT"\n'
+ASKPASS = """\
+trap 'rm -f .git/push-token .git/askpass' EXIT
+(umask 077 && printf '%s\\n' "$PUSH_TOKEN" > .git/push-token)
+# shellcheck disable=SC2016 # git runs this in a shell of its own
+printf '#!/bin/sh\\ncase $1 in Username*) echo "%s" ;; *) cat "%s/.git/push-token" ;; esac\\n' \\
+  "$PUSH_USER" "$PWD" > .git/askpass
+chmod 700 .git/askpass
+export GIT_ASKPASS="$PWD/.git/askpass" GIT_TERMINAL_PROMPT=0
+git config user.name mainspring
+git config user.email mainspring@localhost
+"""
+WATCH = ASKPASS + '.venv/bin/mainspring watch --once --env "$ENVIRONMENT" ${LOG:+--log "$LOG"}\n'
 AUDIT = "".join(
     f".venv/bin/pip-audit --strict --disable-pip --require-hashes -r {FOLDER}/{lock}\n"
     for lock in ("requirements.lock", "steps.lock")
@@ -78,15 +89,6 @@ scan --scanners vuln,secret --severity HIGH,CRITICAL --ignore-unfixed --exit-cod
 rm "evidence/$KIND.tar"
 """
 _PROMOTE = """\
-trap 'rm -f .git/push-token .git/askpass' EXIT
-(umask 077 && printf '%s\\n' "$PUSH_TOKEN" > .git/push-token)
-# shellcheck disable=SC2016 # git runs this in a shell of its own
-printf '#!/bin/sh\\ncase $1 in Username*) echo "%s" ;; *) cat "%s/.git/push-token" ;; esac\\n' \\
-  "$PUSH_USER" "$PWD" > .git/askpass
-chmod 700 .git/askpass
-export GIT_ASKPASS="$PWD/.git/askpass" GIT_TERMINAL_PROMPT=0
-git config user.name mainspring
-git config user.email mainspring@localhost
 for attempt in 1 2 3 4 5; do
   code=0
   # shellcheck disable=SC2086 # a flag or nothing
@@ -105,8 +107,8 @@ done
 exit 75
 """
 _EVIDENCE = "--sbom evidence/serving.cdx.json --scan evidence/serving.trivy.json "
-PROMOTE = _PROMOTE.format(images='--serving "$SERVING" --steps "$STEPS"', version=f'"$DIGEST" {_EVIDENCE}')
-PROMOTE_ONWARDS = _PROMOTE.format(images='--from "$BEFORE"', version="")
+PROMOTE = ASKPASS + _PROMOTE.format(images='--serving "$SERVING" --steps "$STEPS"', version=f'"$DIGEST" {_EVIDENCE}')
+PROMOTE_ONWARDS = ASKPASS + _PROMOTE.format(images='--from "$BEFORE"', version="")
 
 
 @dataclass(frozen=True, slots=True)

@@ -123,3 +123,14 @@ class Subject:
     tracking: Tracking | None = None
     retrains_on: tuple[str, ...] = ()
     steps: Mapping[str, StepNeeds] = field(default_factory=dict)
+
+
+def logged_to(place: Place) -> str:
+    """Return the first object store that an environment's servers log to, or ""."""
+    log = place.serving.get("log")
+    sinks = log.get("sinks") if isinstance(log, Mapping) else None
+    for sink in sinks if isinstance(sinks, list | tuple) else ():
+        url = sink.get("to") if isinstance(sink, Mapping) else sink
+        if isinstance(url, str) and not url.startswith("http"):
+            return url
+    return ""

@@ -27,18 +27,21 @@ _environment = click.option("--env", "environment", default="local", show_defaul
     "--ask", type=click.Path(path_type=Path), metavar="DIR",
     help="With --once: where the policy wants a training, write here what to train instead of training.",
 )  # fmt: skip
+@click.option(
+    "--log", default="", metavar="URL", help="With --once: bring the log of servers elsewhere from this object store."
+)
 @json_option
 def watch(  # noqa: PLR0913 - click's options
     *, once: bool, environment: str, repository: str, branch: str, keys: Path | None, ask: Path | None,
-    as_json: bool
+    log: str, as_json: bool
 ) -> None:  # fmt: skip
     """Take in the log, judge windows and rollouts, retrain when the policy says so. Runs until Ctrl-C."""
     from mainspring.app.mounted import Mounted
-    from mainspring.app.watching import watch_forever, watch_once
+    from mainspring.app.watching import bring_log, watch_forever, watch_once
     from mainspring.app.workspace import open_workspace
 
-    if ask is not None and not once:
-        raise click.UsageError("--ask goes with --once")
+    if (ask is not None or log) and not once:
+        raise click.UsageError("--ask and --log go with --once")
     if repository:
         from mainspring.app.clones import open_clone
 
@@ -49,6 +52,8 @@ def watch(  # noqa: PLR0913 - click's options
     def tell(looked: "Looked") -> None:
         _tell(looked, as_json)
 
+    if log:
+        present.progress(f"{present.size(bring_log(workspace, log))} of the log brought")
     if once:
         tell(watch_once(workspace, progress=present.progress, ask=ask))
     else:
