@@ -23,12 +23,17 @@ from mainspring.serve.log_sinks import Sink
 
 pytestmark = pytest.mark.tools
 KEY, SECRET = "testkey", "testsecret"
+_HIGHEST = 55_000
 
 
 def free_ports(count: int) -> list[int]:
+    """Return free ports that have a port 10,000 above them, where SeaweedFS puts gRPC."""
     with contextlib.ExitStack() as stack:
-        held = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
-        return [int(one.getsockname()[1]) for one in held]
+        found: list[int] = []
+        while len(found) < count:
+            held = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+            found += [port] if (port := int(held.getsockname()[1])) < _HIGHEST else []
+        return found
 
 
 @contextlib.contextmanager
@@ -42,7 +47,7 @@ def s3_server(folder: Path, ports: list[int]) -> Iterator[None]:
     argv = [
         str(weed), "server", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-dir={folder}", "-s3", f"-s3.port={s3}",
         f"-s3.config={folder / 's3.json'}", f"-master.port={master}", f"-volume.port={volume}", "-filer",
-        f"-filer.port={filer}", "-volume.max=40", "-master.volumeSizeLimitMB=64",
+        f"-filer.port={filer}", "-volume.max=40", "-master.volumeSizeLimitMB=64", "-s3.port.iceberg=0",
     ]  # fmt: skip
     with (folder.parent / "weed.txt").open("ab") as out:
         process = subprocess.Popen(argv, stdout=out, stderr=out, cwd=folder)
