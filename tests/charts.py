@@ -38,13 +38,23 @@ def write(subject: Subject, folder: Path) -> dict[str, bytes]:
     return files
 
 
-def template(folder: Path, environment: str, document: Mapping[str, Any] | None, name: str = "flight-delay") -> str:
+def template(
+    folder: Path, environment: str, document: Mapping[str, Any] | None, name: str = "flight-delay", space: str = ""
+) -> str:
     """Return what `helm template` prints for an environment of a written project."""
     values = ["-f", f"environments/{environment}/values.yaml"]
     if document is not None:
         (folder / "release.json").write_text(json.dumps(document))
         values += ["-f", "release.json"]
-    argv = [tools.program("helm"), "template", name, "helm/ml-api-chart", "-n", f"{name}-{environment}", *values]
+    argv = [
+        tools.program("helm"),
+        "template",
+        name,
+        "helm/ml-api-chart",
+        "-n",
+        space or f"{name}-{environment}",
+        *values,
+    ]
     done = subprocess.run(argv, cwd=folder, capture_output=True, text=True, check=False, env=tools.quiet())
     assert done.returncode == 0, done.stderr[-2000:]
     return done.stdout

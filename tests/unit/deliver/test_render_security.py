@@ -68,7 +68,7 @@ def test_no_account_both_starts_pods_and_reads_secrets_and_most_may_do_nothing()
             assert "*" not in str(rule)
             starts |= names if {"workflows", "pods", "jobs"} & set(rule["resources"]) else set()
             reads |= names if "secrets" in rule["resources"] else set()
-    assert starts == {("flight-delay-production", "flight-delay-submit"), ("flight-delay-dev-1", "flight-delay-submit")}
+    assert starts == {("flight-delay-production", "flight-delay-submit")}
     assert reads == set()
     accounts = of(files, "ServiceAccount")
     assert "flight-delay-production/flight-delay-secrets" in accounts

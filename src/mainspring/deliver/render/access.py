@@ -32,7 +32,7 @@ def files(subject: Subject) -> Files:
 def rights(subject: Subject, place: Place) -> dict[str, list[Rule]]:
     """Return each job that has an account of its own here, with its rules."""
     found: dict[str, list[Rule]] = {}
-    if place.scheduler:
+    if place.scheduler == "cronworkflow":
         found["steps"] = [_RESULTS]
         found["submit"] = [
             {"apiGroups": ["argoproj.io"], "resources": ["workflowtemplates"],
@@ -40,6 +40,7 @@ def rights(subject: Subject, place: Place) -> dict[str, list[Rule]]:
             {"apiGroups": ["argoproj.io"], "resources": ["workfloweventbindings"], "verbs": ["list"]},
             {"apiGroups": ["argoproj.io"], "resources": ["workflows"], "verbs": ["create"]},
         ]  # fmt: skip
+    if place.scheduler:
         found["watch"] = [_RESULTS] if place.scheduler == "cronworkflow" else []
     if subject.vault and subject.vault.means != "agent":
         found["secrets"] = []

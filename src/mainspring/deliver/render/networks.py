@@ -28,6 +28,7 @@ _SEEN = {  # which stores a job opens; the server opens no ledger
     "server": ("models", "online"), "steps": ("ledger", "models", "tables", "tracking"),
     "watch": ("ledger", "models", "tables", "online", "tracking"),
 }  # fmt: skip
+_JOBS = {"": (), "cronjob": ("watch",), "cronworkflow": ("steps", "watch")}
 Rule = dict[str, Any]
 
 
@@ -44,7 +45,7 @@ def _place(subject: Subject, place: Place) -> Iterator[Rule]:
         "ingress": [*_asked(subject, place), _flow("from", [_namespace("monitoring", "prometheus")], METRICS_PORT)],
         "egress": [*_stores(place, "server"), *_vault(subject)],
     })  # fmt: skip
-    for job in ("steps", "watch") if place.scheduler else ():
+    for job in _JOBS[place.scheduler]:
         yield _policy(subject, place, job, selector(subject, job), {
             "ingress": [], "egress": [*_stores(place, job), *_work(subject, place, job)],
         })  # fmt: skip
