@@ -1,7 +1,11 @@
 """dev -> staging -> production on a real repository: order, soak, approvals, freezes, emergencies, evidence."""
 
 import json
+import os
+import subprocess
+import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
@@ -20,6 +24,7 @@ from mainspring.flows.moves import PAPERS
 from mainspring.kernel.digests import digest_bytes
 from mainspring.kernel.errors import MainspringError, NotFound
 from mainspring.kernel.events import Draft
+from mainspring.kernel.failpoints import _KILLED
 from mainspring.kernel.times import HOUR, format_time
 from mainspring.security.keys import key_id, new_key, public_of
 from mainspring.security.signing import SignatureRefused
@@ -300,3 +305,50 @@ def test_edits_of_somebody_that_are_not_committed_are_not_passed_by(rungs: Rungs
         rungs.promote("dev", 2)
     assert release.read_text().endswith("# mine\n")
     assert git(rungs.root, "rev-parse", "main") == head
+
+
+def test_environments_with_ledgers_and_stores_of_their_own_get_the_same_digest(tmp_path: Path) -> None:
+    def stores(name: str) -> str:
+        folder = (tmp_path / name).as_posix()
+        return f"stores: {{ledger: 'sqlite:///{folder}.db', models: 'file://{folder}'}}"
+
+    text = f"environments: {{local: {{}}, dev: {{}}, staging: {{{stores('a')}}}, production: {{{stores('b')}}}}}"
+    rungs = make_rungs(tmp_path / "small", f"\n{text}\n")
+    first, second = rungs.model(1), rungs.model(2)
+    rungs.promote("dev", 2)
+    assert rungs.promote("staging").release.champion.version == 1  # numbered there, and the same digest
+    moved = rungs.promote("production", 1)
+    assert (moved.release.champion.digest, first == second) == (second, False)
+    for environment in ("staging", "production"):
+        at = rungs.at(environment)
+        assert at.models.open(second, at.keys.trusted(environment)) == {"contract.json": b"2"}
+        assert not at.models.has(first)
+        assert json.loads(at.models.evidence(second, GATE) or b"")["passed"] is True
+        assert audit(at).problems == ()
+
+
+def test_approvals_at_once_are_all_kept(rungs: Rungs) -> None:
+    rungs.soaked(1)
+    with ThreadPoolExecutor(3) as pool:
+        said = list(pool.map(lambda who: rungs.approve(who, 1), ("ann", "bob", "cat")))
+    assert all(approved.changed for approved in said)
+    assert rungs.approve("ann", 1).names == ("ann", "bob", "cat")
+    events = rungs.at("production").ledger.read(kind="promotion.approved")
+    assert sorted(event.body["approver"] for event in events) == ["ann", "bob", "cat"]
+
+
+def test_an_approval_killed_before_its_event_is_told_by_asking_again(rungs: Rungs) -> None:
+    rungs.soaked(1)
+    key = rungs.root.parent / "ann.pem"
+    key.write_bytes(rungs.keys["ann"])
+    command = [sys.executable, "-m", "mainspring", "-C", str(rungs.root), "approve", "1", "--env", "production"]
+    env = os.environ | {"MAINSPRING_FAILPOINT": "ledger.append:kill"}
+    for _ in range(2):
+        done = subprocess.run([*command, "--key", str(key)], env=env, check=False, timeout=60, capture_output=True)
+        assert done.returncode == _KILLED, done.stderr.decode()
+    assert rungs.at("production").ledger.read(kind="promotion.approved") == []
+    done = subprocess.run([*command, "--key", str(key)], check=False, timeout=60, capture_output=True)
+    assert b"nothing to change" in done.stdout, done.stderr.decode()
+    (event,) = rungs.at("production").ledger.read(kind="promotion.approved")
+    assert event.body["approver"] == "ann"
+    assert len(git(rungs.root, "log", "--format=%h", "--", "environments/production/approvals").split()) == 1
