@@ -114,6 +114,8 @@ def test_a_sick_version_stays_where_it_is(rungs: Rungs, body: dict[str, object],
         rungs.promote("production")
     well = {"signals": ["output_drift"], "faults": []}
     ledger.append([Draft(kind="window.judged", subject=digest, actor="watch", body=well)], at=rungs.clock.at)
+    elsewhere = {**body, "environment": "production"}
+    ledger.append([Draft(kind="window.judged", subject=digest, actor="watch", body=elsewhere)], at=rungs.clock.at)
     assert rungs.promote("production").changed
     assert evidence(rungs, "production", digest)["from"]["windows"] == 2  # type: ignore[index]
 

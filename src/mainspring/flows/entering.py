@@ -115,7 +115,8 @@ class Door:
         release, commit = self.files.read(name)
         ledger = self.earlier()
         events = [*ledger.read(kind="release.*", subject=f"environment:{name}")]
-        events += ledger.read(kind="window.judged", subject=digest)
+        windows = ledger.read(kind="window.judged", subject=digest)
+        events += [event for event in windows if event.body.get("environment", name) == name]
         told = [{"at": event.at, "kind": event.kind, "body": event.body} for event in sorted(events, key=_place)]
         return stood(told, Standing(environment=name, release=release, commit=commit), digest)
 
