@@ -263,14 +263,18 @@ def test_an_empty_remote_gets_its_first_commit(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the sentinel is a shell script")
-def test_hooks_of_the_clone_do_not_run_on_a_push(team: Path) -> None:
+def test_a_push_carries_one_commit_whatever_the_clone_configures(team: Path) -> None:
     hook = team / "c0" / ".git" / "hooks" / "pre-push"
     hook.parent.mkdir(exist_ok=True)
     hook.write_text(f"#!/bin/sh\ntouch {team}/ran\nexit 1\n")
     hook.chmod(0o755)
     git(team / "c0", "config", "core.hooksPath", str(hook.parent))
+    for name, value in (("push.followTags", "true"), ("push.gpgSign", "true"), ("push.recurseSubmodules", "only")):
+        git(team / "c0", "config", name, value)
+    git(team / "c0", "tag", "-a", "-m", "mine", "v1", "HEAD")
     assert act(team / "c0", "now", "e0", 1).changed
     assert not (team / "ran").exists()
+    assert git(team / "there.git", "tag") == ""
 
 
 def _main(clone: str, what: str, environment: str, version: str, room: str = "") -> None:

@@ -18,6 +18,9 @@ from mainspring.kernel.errors import Conflict, MainspringError
 
 TRANSPORTS = tuple(f"protocol.{name}.allow=always" for name in ("file", "https", "ssh"))
 PASSED = ("GIT_ASKPASS", "GIT_SSH_COMMAND", "HTTPS_PROXY", "SSH_AUTH_SOCK", "SSL_CERT_FILE", "https_proxy", "no_proxy")
+_LOOKS = 5
+_FETCH = ("--quiet", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--refmap=")
+_PUSH = ("--no-verify", "--no-follow-tags", "--no-signed", "--recurse-submodules=no")
 _LOST = re.compile(r"fetch first|non-fast-forward|stale info|cannot lock|failed to update ref|incorrect old value")
 
 
@@ -118,13 +121,15 @@ class RemoteBranch:
     def look(self) -> str:
         """Ask the remote, and fetch what is missing; no ref of this repository moves."""
         ref = f"refs/heads/{self._branch}"
-        listed = self._talk("ls-remote", self.url, ref).decode("utf-8", "replace").split()
-        self._seen = listed[0] if listed and OID.fullmatch(listed[0]) else ""
-        if self._seen and not self._has(self._seen):
-            self._talk("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--refmap=", self.url, ref)
-            if not self._has(self._seen):  # it moved on between the two questions
-                return self.look()
-        return self._seen
+        for _ in range(_LOOKS):
+            listed = self._talk("ls-remote", self.url, ref).decode("utf-8", "replace").split()
+            self._seen = listed[0] if listed and OID.fullmatch(listed[0]) else ""
+            if not self._seen or self._has(self._seen):
+                return self._seen
+            self._talk("fetch", *_FETCH, self.url, ref)
+            if self._has(self._seen):  # else it moved on between the two questions
+                return self._seen
+        raise RemoteUnreachable(f"the remote {self._remote!r} keeps moving, or hides its commits", fix="try again")
 
     def check(self, expected: str) -> None:
         """Nothing is known before the push."""
@@ -132,7 +137,7 @@ class RemoteBranch:
     def move(self, commit: str, expected: str, identity: Mapping[str, str]) -> None:
         """Push `commit`; refused where the branch no longer stands at its parent."""
         try:
-            self._talk("push", "--no-verify", self.url, f"{commit}:refs/heads/{self._branch}")
+            self._talk("push", *_PUSH, self.url, f"{commit}:refs/heads/{self._branch}")
         except MainspringError as error:
             if self.look() == commit:
                 return  # the answer was lost, not the push
