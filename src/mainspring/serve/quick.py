@@ -28,6 +28,7 @@ from mainspring.stats.columns import Floats
 _MARKS, _MARKS_WITH_ID = 14, 18  # quotation marks of a request without a doubled member or an escaped mark
 _FLOAT64 = np.dtype("<f8")
 _ONE = (1,)
+_HEAD_BYTES, _NUMBER_BYTES = 1_024, 64  # what a body of one row may have at most; most of many rows have more
 _encode = msgspec.json.Encoder().encode
 
 
@@ -56,7 +57,7 @@ class Quick:
         self.retired, self._till, self.width = False, till, width
         self.model, self.release = serving.routing.model, serving.routing.commit
         self.number, self._pace, self._packed = champion.number, champion.pace, champion.packed
-        self._decode = _decoder(width)
+        self._decode, self._longest = _decoder(width), _HEAD_BYTES + _NUMBER_BYTES * width
         self._pack, self._shape = struct.Struct(f"<{width}d").pack, (1, width)
         self._texts = np.empty((1, 0), dtype=object)
         self._row = RowShape(release=self.release, names=serving.layout.listed, version=champion.digest)
@@ -82,6 +83,8 @@ class Quick:
     def answer(self, body: bytes) -> bytes | None:
         """Return the answer to a body, logged and counted; None where it is not for here, and nothing was done."""
         started = perf_counter_ns()
+        if len(body) > self._longest:
+            return None
         try:
             asked = self._decode(body)
             if body.count(b'"') != (_MARKS_WITH_ID if asked.id else _MARKS) or not asked.id.isprintable():

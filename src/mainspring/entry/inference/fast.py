@@ -39,7 +39,7 @@ class FastLane:
     def __init__(self, desk: Desk, table: RouteTable) -> None:
         self.desk, self._table = desk, table
         self._targets: dict[bytes, Target | None] = {}
-        self._heads: dict[tuple[str, int, str], bytes] = {}
+        self._heads: dict[tuple[str, int, str, int | None], bytes] = {}
         self._dated: tuple[object, bytes] = (None, b"")
         self._quick: Quick | None = None
         self._quick_lines = b""
@@ -55,9 +55,7 @@ class FastLane:
     def head(self, reply: Reply, default: list[Header]) -> bytes:
         """Return status line and headers of an answer, up to its length's value."""
         encoded = reply.encoded
-        if encoded.header_length is not None:
-            return self._begun(default) + lines([*answer_headers(reply)]) + b"content-length: "
-        key = (reply.release, reply.version, encoded.content_type)
+        key = (reply.release, reply.version, encoded.content_type, encoded.header_length)
         known = self._heads.get(key)
         if known is None:
             if len(self._heads) >= _MOST_HEADS:

@@ -15,6 +15,7 @@ from msgspec import UNSET
 
 from mainspring.serve.errors import BadBody, BadInput, BadTensor, TooLarge, shown
 from mainspring.serve.protocols.v2_answers import encode
+from mainspring.serve.protocols.v2_binary import plain_matrix
 from mainspring.serve.protocols.v2_parameters import (
     ASKED_AT,
     KEY,
@@ -54,6 +55,8 @@ def decode(body: bytes, takes: Takes, wire: Wire) -> Question:
             rows=len(matrix), tensors=_NO_TENSORS, keys=[], asked_at=None, matrix=matrix,
             id=checked_id(name) if name else "",
         )  # fmt: skip
+    if 0 < length < len(body) and (question := plain_matrix(body, length, takes)) is not None:
+        return question
     if not 0 < length <= len(body):
         raise BadBody(f"the JSON part is said to have {length} bytes of {len(body)}", fix="send its true length")
     request, _ = parse(body[:length], takes.numeric, binary=True)
