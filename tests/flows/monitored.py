@@ -9,7 +9,7 @@ import threading
 import time
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -93,11 +93,13 @@ def until(found: Callable[[], bool], what: str, seconds: float = 20.0) -> None:
 
 
 @contextlib.contextmanager
-def stack(root: Path, target: str, rules: dict[str, Any], routes: dict[str, Any], hooks: Hooks) -> Iterator[Prometheus]:
+def stack(
+    root: Path, target: str, rules: dict[str, Any], routes: Sequence[Mapping[str, Any]], hooks: Hooks
+) -> Iterator[Prometheus]:  # fmt: skip
     """Run both over one target, which Prometheus knows as the namespace of the rules."""
     root.mkdir(parents=True, exist_ok=True)
     here, there = _free(), _free()
-    namespace = routes["metadata"]["namespace"]
+    namespace = routes[0]["metadata"]["namespace"]
     _write(root / "rules.yaml", rules)
     _write(root / "alertmanager.yaml", alertmanager(routes, hooks.url))
     _write(root / "prometheus.yaml", {
@@ -124,12 +126,11 @@ def stack(root: Path, target: str, rules: dict[str, Any], routes: dict[str, Any]
         yield Prometheus(f"http://127.0.0.1:{here}")
 
 
-def alertmanager(document: dict[str, Any], hooks: str) -> dict[str, Any]:
-    """Return an AlertmanagerConfig as the operator would write it for Alertmanager, without its waits.
+def alertmanager(documents: Sequence[Mapping[str, Any]], hooks: str) -> dict[str, Any]:
+    """Return AlertmanagerConfigs as the operator would write it for Alertmanager, without its waits.
 
     Secrets become what a test's Secrets hold: addresses of `hooks`, and TOKEN.
     """
-    spec = document["spec"]
 
     def plain(value: Any, key: str = "") -> Any:  # noqa: ANN401 - JSON
         if isinstance(value, list):
@@ -150,12 +151,15 @@ def alertmanager(document: dict[str, Any], hooks: str) -> dict[str, Any]:
                 )
         return made
 
-    own = {**plain(spec["route"]), "matchers": [f'namespace="{document["metadata"]["namespace"]}"'], "continue": True}
-    return {
-        "route": {"receiver": "null", "routes": [own]},
-        "receivers": [{"name": "null"}, *plain(spec["receivers"])],
-        "inhibit_rules": plain(spec["inhibitRules"]),
-    }
+    whole: dict[str, Any] = {"route": {"receiver": "null", "routes": []}, "receivers": [{"name": "null"}]}
+    for document in documents:
+        head, spec = document["metadata"], plain(document["spec"])
+        own = json.loads(json.dumps(spec).replace('"receiver": "', f'"receiver": "{head["name"]}/'))
+        own["route"] |= {"matchers": [f'namespace="{head["namespace"]}"'], "continue": True}
+        whole["route"]["routes"].append(own["route"])
+        whole["receivers"] += [{**one, "name": f"{head['name']}/{one['name']}"} for one in spec["receivers"]]
+        whole.setdefault("inhibit_rules", []).extend(spec.get("inhibit_rules", []))
+    return whole
 
 
 def _matcher(item: dict[str, str]) -> str:

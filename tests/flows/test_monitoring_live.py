@@ -347,7 +347,7 @@ def test_every_panel_moves_with_its_fault_and_drift_reaches_those_who_must_know(
         world.traffic(server),
         stack(
             tmp_path / "stack", f"127.0.0.1:{server.metrics_port}", monitoring.rule_file(SUBJECT, PLACE),
-            dict(routes.documents[0]), hooks,
+            routes.documents, hooks,
         ) as prometheus,
     ):  # fmt: skip
         until(lambda: len(lines(prometheus, panels["service: Share of failures"])) == 3, "recorded shares")

@@ -125,13 +125,13 @@ def test_every_alert_leads_to_its_section_of_the_runbook() -> None:
     assert "runbook_url: monitoring/runbook.md#mainspringabsent" in shown
 
 
-def config(project: Subject, name: str) -> dict[str, Any]:
-    (found,) = documents({"": alerting.files(project)[f"monitoring/prometheus/alerting-{name}.yaml"]})
-    return found
+def configs(project: Subject, name: str) -> dict[str, dict[str, Any]]:
+    found = documents({"": alerting.files(project)[f"monitoring/prometheus/alerting-{name}.yaml"]})
+    return {document["metadata"]["name"]: document["spec"] for document in found}
 
 
 def test_people_are_told_by_severity_and_addresses_stay_secret() -> None:
-    spec = config(PROJECT, "dev")["spec"]
+    (spec,) = configs(PROJECT, "dev").values()
     assert [receiver["name"] for receiver in spec["receivers"]] == ["nobody", "people"]
     assert spec["receivers"][1]["webhookConfigs"] == [
         {"urlSecret": {"name": "flight-delay-alerts", "key": "ALERT_WEBHOOK"}, "sendResolved": True}
@@ -146,13 +146,15 @@ def test_what_calls_for_a_training_also_starts_one_where_a_binding_waits_for_it(
     assert [d["metadata"]["name"] for d in bindings] == ["flight-delay-drift"]
     lonely = replace(PROJECT, places=(replace(WATCHED, scheduler="cronjob"),))
     assert "events/" not in str(alerting.files(lonely))
-    spec = config(PROJECT, "production")["spec"]
+    found = configs(PROJECT, "production")
+    assert set(found) == {"flight-delay", "flight-delay-retrain"}  # without its Secret one falls out, not both
+    assert "submit" not in str(found["flight-delay"])
+    spec = found["flight-delay-retrain"]
     (event,) = spec["receivers"][1]["webhookConfigs"]
     assert event["url"].endswith("/api/v1/events/flight-delay-production/flight-delay-drift")
     assert event["httpConfig"]["authorization"]["credentials"] == {"name": "flight-delay-submit", "key": "token"}
-    first = spec["route"]["routes"][0]
-    assert (first["receiver"], first["continue"]) == ("retrain", True)
-    assert first["matchers"][0]["value"] == "MainspringOutputDrift|MainspringQualityWorse"
+    (route,) = spec["route"]["routes"]
+    assert route["matchers"][0]["value"] == "MainspringOutputDrift|MainspringQualityWorse"
     names = {alert.name for alert in alerts.alerts(PROJECT, WATCHED)}
     assert set(alerting.CALLS_FOR.values()) <= names
     nobody = replace(PROJECT, retrains_on=(), webhooks=())

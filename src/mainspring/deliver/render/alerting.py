@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mainspring.deliver.render.alerts import CRITICAL, WARNING
-from mainspring.deliver.render.content import Files, one
+from mainspring.deliver.render.content import Files, Objects
 from mainspring.deliver.render.kubernetes import MONITORED, kind, metadata, namespace_of
 from mainspring.deliver.render.subject import Place, Subject
 from mainspring.deliver.render.vault import webhook_key
@@ -18,47 +18,59 @@ from mainspring.deliver.render.workflows import apart
 
 EVENTS = "http://argo-workflows-server.argo.svc:2746/api/v1/events"
 CALLS_FOR: Mapping[str, str] = {"output_drift": "MainspringOutputDrift", "quality": "MainspringQualityWorse"}
-_PEOPLE, _RETRAIN, _NOBODY = "people", "retrain", "nobody"
 
 
 def files(subject: Subject) -> Files:
-    """Return the routes of every environment that has somebody to tell or something to start."""
-    return {
-        f"monitoring/prometheus/alerting-{place.name}.yaml": one(_config(subject, place))
-        for place in subject.places
-        if subject.webhooks or _starts(subject, place)
-    }
+    """Return the routes of every environment that has somebody to tell or something to start.
+
+    They are objects of their own: the operator leaves out one whose Secret is missing, and people must be told still.
+    """
+    found = {}
+    for place in subject.places:
+        routes = [_people(subject, place)] if subject.webhooks else []
+        if starts := _starts(subject, place):
+            routes.append(_retrain(subject, place, starts))
+        if routes:
+            found[f"monitoring/prometheus/alerting-{place.name}.yaml"] = Objects(routes)
+    return found
 
 
-def _config(subject: Subject, place: Place) -> dict[str, Any]:
-    head = metadata(subject, place, subject.name, "monitoring")
+def _people(subject: Subject, place: Place) -> dict[str, Any]:
+    hooks = [
+        {"urlSecret": {"name": f"{subject.name}-alerts", "key": webhook_key(reference)}, "sendResolved": True}
+        for reference in subject.webhooks
+    ]
+    routes = [
+        {"receiver": "people", "repeatInterval": again, "matchers": [_matcher("severity", severity)]}
+        for severity, again in ((CRITICAL, "4h"), (WARNING, "1d"))
+    ]
+    inhibits = [{  # that the same budget burns slowly too is no news
+        "sourceMatch": [_matcher("severity", CRITICAL)], "targetMatch": [_matcher("severity", WARNING)],
+        "equal": ["alertname", "environment"],
+    }]  # fmt: skip
+    receiver = {"name": "people", "webhookConfigs": hooks}
+    return _config(subject, place, subject.name, routes, [receiver], inhibitRules=inhibits)
+
+
+def _retrain(subject: Subject, place: Place, starts: list[str]) -> dict[str, Any]:
+    route = {"receiver": "retrain", "repeatInterval": "7d", "matchers": [_matcher("alertname", "|".join(starts))]}
+    receiver = {"name": "retrain", "webhookConfigs": [_event(subject, place)]}
+    return _config(subject, place, f"{subject.name}-retrain", [route], [receiver])
+
+
+def _config(
+    subject: Subject, place: Place, name: str, routes: list[dict[str, Any]], receivers: list[dict[str, Any]],
+    **more: object,
+) -> dict[str, Any]:  # fmt: skip
+    head = metadata(subject, place, name, "monitoring")
     head["labels"] |= MONITORED
-    receivers: list[dict[str, Any]] = [{"name": _NOBODY}]
-    routes: list[dict[str, Any]] = []
-    starts = _starts(subject, place)
-    if starts:
-        receivers.append({"name": _RETRAIN, "webhookConfigs": [_event(subject, place)]})
-        routes.append({"receiver": _RETRAIN, "continue": True, "groupWait": "10s", "repeatInterval": "7d",
-                       "matchers": [_matcher("alertname", "|".join(starts))]})  # fmt: skip
-    if subject.webhooks:
-        secret = f"{subject.name}-alerts"
-        hooks = [
-            {"urlSecret": {"name": secret, "key": webhook_key(reference)}, "sendResolved": True}
-            for reference in subject.webhooks
-        ]
-        receivers.append({"name": _PEOPLE, "webhookConfigs": hooks})
-        for severity, again in ((CRITICAL, "4h"), (WARNING, "1d")):
-            routes.append({"receiver": _PEOPLE, "repeatInterval": again, "matchers": [_matcher("severity", severity)]})
     return kind("monitoring.coreos.com/v1alpha1", "AlertmanagerConfig", head, spec={
         "route": {
-            "receiver": _NOBODY, "groupBy": ["alertname", "environment"], "groupWait": "30s", "groupInterval": "5m",
+            "receiver": "nobody", "groupBy": ["alertname", "environment"], "groupWait": "30s", "groupInterval": "5m",
             "repeatInterval": "4h", "routes": routes,
         },
-        "receivers": receivers,
-        "inhibitRules": [{  # that the same budget burns slowly too is no news
-            "sourceMatch": [_matcher("severity", CRITICAL)], "targetMatch": [_matcher("severity", WARNING)],
-            "equal": ["alertname", "environment"],
-        }],
+        "receivers": [{"name": "nobody"}, *receivers],
+        **more,
     })  # fmt: skip
 
 
