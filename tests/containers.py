@@ -65,7 +65,8 @@ def build(project: Path, dockerfile: str, tag: str) -> str:
     offline = CACHE / "pip.conf"
     offline.write_text("[global]\nno-index = true\nfind-links = /wheelhouse\n")
     podman(
-        "build", "--format", "docker", "--network", "none", "--file", str(project / "ml-api" / dockerfile),
+        "build", "--format", "docker", "--network", "none", "--build-arg", "SYSTEM=",
+        "--file", str(project / "ml-api" / dockerfile),
         "--volume", f"{wheelhouse(lock)}:/wheelhouse:ro", "--volume", f"{offline}:/etc/pip.conf:ro", "--tag", tag,
         str(project), timeout=600,
     )  # fmt: skip

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from tests.flows.small_project import START
 from tests.unit.app.small_workspace import make_workspace, opened
 
 from mainspring.adapters.frames.parquet import ParquetFrames
+from mainspring.adapters.objects.bucket import Bucket
 from mainspring.app.importing import Wanted, import_model
 from mainspring.app.observing import lineage_ports
 from mainspring.app.releases import promote_version
@@ -86,6 +88,18 @@ def test_a_period_is_scored_with_the_features_that_training_would_see(root: Path
     argv = ["-C", str(root), "score", "--period", format_time(start), format_time(end), "--json"]
     assert run([*argv, "--out", str(tmp_path / "again")]) == 0
     assert _read(tmp_path / "again")["score"] == table["score"]
+
+
+def test_another_machine_goes_on_from_the_object_store_that_keeps_the_answers(root: Path, tmp_path: Path) -> None:
+    file, to = _csv(tmp_path / "rows.csv"), (tmp_path / "kept").as_uri()
+    one = Batch(out=tmp_path / "one", file=file, part_rows=80, to=to, sinks=((tmp_path / "logs").as_uri(),))
+    score_batch(opened(root), one)
+    assert sorted(path.name for path in (tmp_path / "kept").iterdir())[:2] == ["job.json", "part-00000.parquet"]
+    assert Bucket((tmp_path / "logs").as_uri()).names("log")
+    (tmp_path / "kept" / "part-00002.parquet").unlink()
+    found = score_batch(opened(root), replace(one, out=tmp_path / "other", sinks=()))
+    assert (found.parts, found.reused) == (3, 2)
+    assert _read(tmp_path / "other")["prediction_id"][:160] == _read(tmp_path / "one")["prediction_id"][:160]
 
 
 def test_what_was_done_before_a_kill_is_not_done_again(root: Path, tmp_path: Path) -> None:

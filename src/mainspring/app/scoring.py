@@ -2,8 +2,9 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -23,19 +24,27 @@ from mainspring.serve.questions import Question
 from mainspring.serve.tensors import Tensor
 from mainspring.stats.columns import Array, Columns, take
 
+if TYPE_CHECKING:
+    from mainspring.adapters.objects.bucket import Bucket
+
 WRITER = 9_999  # a batch logs beside the server, in segments of its own
 _FLUSH_S = 300.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """What a user asks to score: a file, or the asks of [start, end) of the last snapshot, UTC microseconds."""
+    """What a user asks to score: a file, or the asks of [start, end) of the last snapshot, UTC microseconds.
+
+    to: URL of an object store that keeps the answers too, or "". sinks: where the log goes too.
+    """
 
     out: Path
     file: Path | None = None
     start: int | None = None
     end: int | None = None
     part_rows: int = PART_ROWS
+    to: str = ""
+    sinks: tuple[str, ...] = ()
 
 
 class PlaneScoring:
@@ -87,17 +96,52 @@ def score_batch(workspace: Workspace, batch: Batch, say: Callable[[str], None] =
     """Score a batch; see `flows.score`."""
     from mainspring.adapters.frames.parquet import ParquetFrames
 
-    room = ServerRoom(root=workspace.paths.root, environment=workspace.environment, worker=WRITER)
+    room = ServerRoom(
+        root=workspace.paths.root, environment=workspace.environment, worker=WRITER, log_sinks=batch.sinks,
+        mounted=replace(workspace.mounted, models=workspace.stores.models),
+    )  # fmt: skip
+    kept = _Kept(batch)
     (parts,) = server_parts(room, replay_clock=False).fleet.members
     try:
         scoring = PlaneScoring(parts)
         table = (
             _period(workspace, batch, scoring) if batch.file is None else rows_of(batch.file, scoring.contract.inputs)
         )
-        ports = ScorePorts(scoring=scoring, write=ParquetFrames(keep=0).write, progress=say)
+        ports = ScorePorts(scoring=scoring, write=ParquetFrames(keep=0).write, progress=kept.told(say))
         return score(_wanted(table, scoring.contract), batch.out, ports, part_rows=batch.part_rows)
     finally:
         parts.log.close()
+
+
+class _Kept:
+    """The answers of a batch in an object store too: what is there is fetched first, each new part is put there."""
+
+    def __init__(self, batch: Batch) -> None:
+        self._out, self._bucket, self._there = batch.out, None, set[str]()
+        if batch.to:
+            from mainspring.adapters.objects.bucket import Bucket
+
+            self._bucket = Bucket(batch.to)
+            self._out.mkdir(parents=True, exist_ok=True)
+            for name in self._bucket.names(""):
+                if not (self._out / name).exists() and "/" not in name:
+                    self._bucket.get_file(name, self._out / name)
+                self._there.add(name)
+
+    _bucket: "Bucket | None"
+
+    def told(self, say: Callable[[str], None]) -> Callable[[str], None]:
+        """Return what is called after each part; it puts there what is new, the job's own file first."""
+
+        def keep(line: str) -> None:
+            if self._bucket is not None:
+                names = sorted(path.name for path in self._out.iterdir() if path.suffix in (".json", ".parquet"))
+                for name in [name for name in names if name not in self._there]:
+                    self._bucket.put_file(name, self._out / name)
+                    self._there.add(name)
+            say(line)
+
+        return keep
 
 
 def _period(workspace: Workspace, batch: Batch, scoring: PlaneScoring) -> Columns:

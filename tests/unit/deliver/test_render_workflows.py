@@ -69,7 +69,7 @@ def test_every_object_is_right_and_safe() -> None:
             crd_schemas.check(content.documents)
             texts.append(read_text(path, "kubernetes", dump(content)))
     assert [str(finding) for finding in lint(texts)] == []
-    assert crd_schemas.check(documents(FULL, PRODUCTION)) == 5
+    assert crd_schemas.check(documents(FULL, PRODUCTION)) == 6
 
 
 def test_a_step_is_the_process_that_the_local_runner_starts() -> None:
@@ -218,6 +218,20 @@ def test_parameters_that_are_read_are_inputs_and_those_that_are_given_are_taken(
                 taken = pods()[name]["inputs"]["parameters"]
                 assert given <= {item["name"] for item in taken}
                 assert {item["name"] for item in taken if "value" not in item} <= given
+
+
+def test_scoring_fans_out_over_periods_each_in_a_place_of_its_own() -> None:
+    serving = {"log": {"sinks": [{"to": "https://x.example"}, {"to": "s3://logs/flights"}]}}
+    logged = replace(FULL, places=(replace(PRODUCTION, serving=serving),))
+    spec = named(logged.places[0], "WorkflowTemplate", "flight-delay-score", logged)["spec"]
+    every, period = spec["templates"]
+    assert every["dag"]["tasks"][0]["withParam"] == "{{workflow.parameters.periods}}"
+    words = " ".join(period["container"]["args"])
+    assert "--period {{inputs.parameters.from}} {{inputs.parameters.to}}" in words
+    assert "--to s3://tables/scores/{{inputs.parameters.job}}/{{inputs.parameters.from}}" in words
+    assert words.endswith("--log-sink s3://logs/flights")
+    watch = named(logged.places[0], "WorkflowTemplate", "flight-delay-watch", logged)["spec"]["templates"][1]
+    assert "--log s3://logs/flights" in " ".join(watch["container"]["args"])
 
 
 def test_an_alert_that_fires_starts_the_retraining_with_its_name_as_the_reason() -> None:

@@ -19,7 +19,7 @@ FROM ${{BASE}}
 RUN useradd --uid {user} --user-group --no-create-home --shell /usr/sbin/nologin mainspring \\
     && install -d -o {user} -g {user} /srv/project /srv/project/.mainspring \\
     && python3 -m venv --without-pip /opt/venv
-WORKDIR /opt
+{system}WORKDIR /opt
 COPY {folder}/{lock} ./
 RUN python3 -m pip --python venv/bin/python install --no-cache-dir --no-deps --require-hashes -r {lock} \\
     && find venv -depth -type d \\( -name tests {unused}\\) -exec rm -r {{}} +
@@ -36,6 +36,13 @@ _UNSERVED = "".join(
         "onnxruntime/transformers", "onnxruntime/quantization", "onnxruntime/tools", "numpy/distutils", "numpy/f2py",
     )
 )  # fmt: skip
+# the release step and the watch commit releases; `--build-arg SYSTEM=` leaves it to the base image
+_GIT = """\
+ARG SYSTEM=git
+# hadolint ignore=DL3008
+RUN test -z "${SYSTEM}" || (apt-get update && apt-get install -y --no-install-recommends "${SYSTEM}" \\
+    && rm -rf /var/lib/apt/lists/*)
+"""
 _PROBE = (
     "import sys, urllib.request as u; "
     f"sys.exit(u.urlopen('http://127.0.0.1:{PORT}/v2/health/live', timeout=2).status != 200)"
@@ -50,7 +57,7 @@ CMD ["serve", "--host", "0.0.0.0", "--port", "{port}"]
 """
 _STEPS = """\
 COPY mainspring.yaml ./
-COPY src/ src/
+{locks}COPY src/ src/
 USER {user}:{user}
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["mainspring"]
@@ -86,20 +93,34 @@ def files(subject: Subject) -> Files:
     base = subject.base or LINUX
     serving = _title(subject, "serving: answers predictions")
     steps = _title(subject, "steps: trains, judges and registers")
+    locks = sorted({needs.lock for needs in subject.steps.values() if needs.lock and not needs.lock.startswith("src/")})
     return {
         f"{FOLDER}/Dockerfile": Text(
             (_VENV + _SERVE).format(
-                base=subject.base or LINUX, lock="requirements.lock", title=serving, unused=_UNSERVED, **shared
+                base=subject.base or LINUX,
+                lock="requirements.lock",
+                title=serving,
+                unused=_UNSERVED,
+                system="",
+                **shared,
             )
         ),
         f"{FOLDER}/steps.Dockerfile": Text(
-            (_VENV + _STEPS).format(base=base, lock="steps.lock", title=steps, unused="", **shared)
+            (_VENV + _STEPS).format(
+                base=base,
+                lock="steps.lock",
+                title=steps,
+                unused="",
+                system=_GIT,
+                locks="".join(f"COPY {lock} {lock}\n" for lock in locks),
+                **shared,
+            )
         ),
         f"{FOLDER}/Dockerfile.windows": Text(_WINDOWS.format(base=WINDOWS, **shared)),
         # without a head that names the project file: a change there must not install everything again
         f"{FOLDER}/requirements.lock": Text(subject.shipped["images/serve.lock"], comment=""),
         f"{FOLDER}/steps.lock": Text(subject.shipped["images/steps.lock"], comment=""),
-        ".dockerignore": Text(_IGNORED),
+        ".dockerignore": Text("".join((_IGNORED, *(f"!{lock}\n" for lock in locks)))),
     }
 
 

@@ -1,4 +1,4 @@
-"""`workflows/<environment>.yaml`: training and search as WorkflowTemplates; the pods of one run meet in stores.
+"""`workflows/<environment>.yaml`: train, search and score as WorkflowTemplates; the pods of one run meet in stores.
 
 The run's id is the workflow's name. `begin` and `register-model` open the ledger, the four steps between get neither
 ledger nor key. A refused candidate ends the workflow well: `register-model` leaves with 3, and `release`, the last
@@ -19,11 +19,13 @@ from mainspring.deliver.render.steps import (
     OUTCOME,
     RELEASE,
     RUN,
+    STATE,
     TRUST,
     Doc,
     Pod,
     askpass,
     cloned,
+    log_sink,
     template,
 )
 from mainspring.deliver.render.subject import Place, Subject
@@ -90,7 +92,7 @@ def _needs(subject: Subject, name: str) -> StepNeeds:
 def _templates(subject: Subject, place: Place) -> list[Doc]:
     if not apart(place):
         return []
-    return [_retrain(subject, place), _search(subject, place)]
+    return [_retrain(subject, place), _search(subject, place), _score(subject, place)]
 
 
 def _retrain(subject: Subject, place: Place) -> Doc:
@@ -166,6 +168,38 @@ def _search(subject: Subject, place: Place) -> Doc:
         "templates": [every, trial],
     }  # fmt: skip
     return kind(API, "WorkflowTemplate", metadata(subject, place, f"{subject.name}-search", "steps"), spec=spec)
+
+
+def _score(subject: Subject, place: Place) -> Doc:
+    """Return the template that scores a period a pod. Answers go to `stores.tables`, where a killed pod goes on."""
+    item = {"from": "{{item.from}}", "to": "{{item.to}}", "job": _NAME}
+    sink = log_sink(place)
+    pod = Pod(
+        name="period", needs=_needs(subject, "others"), ledger=True, release=True, outputs={},
+        inputs=dict.fromkeys(item),
+        words=[
+            "score", "--env", place.name, "--period", "{{inputs.parameters.from}}", "{{inputs.parameters.to}}",
+            "--out", f"{STATE}/scores", "--release-file", RELEASE, "--trust", TRUST,
+            "--to", f"{place.stores['tables']}/scores/{{{{inputs.parameters.job}}}}/{{{{inputs.parameters.from}}}}",
+            *(("--log-sink", sink) if sink else ()),
+        ],
+    )  # fmt: skip
+    every = {
+        "name": "score", "parallelism": _AT_ONCE,
+        "dag": {"failFast": False, "tasks": [{
+            "name": "period", "template": "period", "withParam": "{{workflow.parameters.periods}}",
+            "arguments": {"parameters": [{"name": name, "value": value} for name, value in item.items()]},
+        }]},
+    }  # fmt: skip
+    spec = {
+        **_life(_TRIALS * pod.needs.seconds), "entrypoint": "score",
+        "serviceAccountName": account(subject, "steps"), "securityContext": pod_security(),
+        "arguments": {"parameters": [
+            {"name": "periods", "value": '[{"from":"2024-01-01","to":"2024-01-02"}]'},
+        ]},
+        "templates": [every, template(subject, place, pod)],
+    }  # fmt: skip
+    return kind(API, "WorkflowTemplate", metadata(subject, place, f"{subject.name}-score", "steps"), spec=spec)
 
 
 def _elsewhere(subject: Subject, task: Doc) -> Doc:

@@ -17,23 +17,30 @@ _file = click.Path(path_type=Path, dir_okay=False)
 @click.option("--period", nargs=2, default=("", ""), metavar="FROM TO", help="Asks of the last snapshot in [FROM, TO).")
 @click.option("--part-rows", default=50_000, show_default=True, help="Rows a part.")
 @click.option("--env", "environment", default="local", show_default=True, help="Environment whose release answers.")
+@click.option("--to", default="", metavar="URL", help="Object store that keeps the answers too.")
+@click.option("--log-sink", "sinks", multiple=True, metavar="URL", help="Send the prediction log here too.")
+@click.option("--release-file", type=_file, help="Release file where it is mounted.")
+@click.option("--trust", type=_folder, help="Public keys (*.pem) that may vouch for the model, where they are mounted.")
 @json_option
-def score(
-    file: Path | None, out: Path, period: tuple[str, str], part_rows: int, environment: str, as_json: bool
+def score(  # noqa: PLR0913 - click's options
+    *, file: Path | None, out: Path, period: tuple[str, str], part_rows: int, environment: str, to: str,
+    sinks: tuple[str, ...], release_file: Path | None, trust: Path | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Score FILE (CSV or Parquet: inputs, or only key and asked_at), or the asks of a period of the last snapshot.
 
     Run it again to go on with a job that stopped: parts that are done are not done again. Every row gets a prediction
     id and stands in the prediction log, so `watch`, `label` and `lineage` treat it like one of the server's.
     """
+    from mainspring.app.mounted import Mounted
     from mainspring.app.scoring import Batch, moment, score_batch
     from mainspring.app.workspace import open_workspace
 
     if file is not None and any(period):
         raise click.UsageError("give a file or a period, not both")
     start, end = (moment(text) for text in period)
-    batch = Batch(out=out, file=file, start=start, end=end, part_rows=part_rows)
-    found = score_batch(open_workspace(here(), environment=environment), batch, present.progress)
+    batch = Batch(out=out, file=file, start=start, end=end, part_rows=part_rows, to=to, sinks=sinks)
+    mounted = Mounted(release=release_file, trust=trust)
+    found = score_batch(open_workspace(here(), environment=environment, mounted=mounted), batch, present.progress)
     if as_json:
         present.emit(
             {"rows": found.rows, "parts": found.parts, "reused": found.reused, "champion": found.champion,
