@@ -15,7 +15,7 @@ import pytest
 from tests import containers
 from tests.conformance.test_log_sink_s3 import KEY, SECRET, free_ports, s3_server
 from tests.flows import cluster_project
-from tests.flows.pod_files import SCRAPE, tokens_file
+from tests.flows.pod_files import SCRAPE, Volume, tokens_file
 
 pytestmark = [pytest.mark.tools, pytest.mark.slow, pytest.mark.xdist_group("podman")]
 NAME = "chart-test"
@@ -157,3 +157,30 @@ def test_the_steps_image_runs_the_projects_code_and_takes_a_change_soon(root: Pa
     says = containers.podman(*confined, "--env", "PYTHONPATH=src", "--entrypoint", "python", STEPS, "-c", code)
     assert says == "True 10001"
     assert "step" in containers.podman(*confined, STEPS, "step", "--help")
+
+
+def test_two_workers_as_pid_1_are_healthy_and_leave_when_told(root: Path, tmp_path: Path) -> None:
+    """The image's own port and HEALTHCHECK, in a network of its own; nothing is released yet, so it is alive only."""
+    Volume(tmp_path / "tokens", {"tokens.json": TOKENS})
+    name, mounts = f"{NAME}-workers", ["--volume", f"{tmp_path / 'tokens'}:/pod/tokens:ro"]
+    containers.podman("rm", "--force", "--ignore", name)
+    containers.podman(
+        "run", "--detach", "--name", name, "--network", "none", "--read-only", "--cap-drop", "ALL",
+        "--tmpfs", "/srv/project:mode=1777", *mounts, TAG, "serve", "--env", "production", "--host", "0.0.0.0",
+        "--port", "8080", "--workers", "2", "--release-file", "/pod/release.yaml", "--models", "memory:///",
+        "--tokens", "/pod/tokens/tokens.json", "--trust", "/pod/tokens",
+    )  # fmt: skip
+    try:
+        end = time.monotonic() + SOON_S
+        while not healthy(name):
+            assert time.monotonic() < end, containers.podman("logs", name, check=False)
+        containers.podman("kill", "--signal", "TERM", name)
+        assert containers.podman("wait", name) == "0"
+    finally:
+        containers.podman("rm", "--force", "--time", "0", name, check=False)
+
+
+def healthy(name: str) -> bool:
+    """Run the image's HEALTHCHECK and return podman's verdict."""
+    containers.podman("healthcheck", "run", name, check=False)
+    return containers.podman("inspect", "--format", "{{.State.Health.Status}}", name) == "healthy"
