@@ -25,7 +25,7 @@ from mainspring.app.paths import STATE, readings_file
 from mainspring.app.prediction_log import LocalLog, open_log
 from mainspring.deliver.ports import ModelStore, ReleaseFiles
 from mainspring.kernel.contract import GRAPH_FILE, Contract, model_name, model_of, read_contract
-from mainspring.kernel.errors import InvalidValue
+from mainspring.kernel.errors import InvalidValue, MainspringError
 from mainspring.kernel.files import make_private
 from mainspring.kernel.times import Clock, FixedClock
 from mainspring.serve.cache import CacheLimits, ScoreCache
@@ -190,7 +190,7 @@ def _member(label: str, room: ServerRoom, replay_clock: bool) -> Member:
     rules = serving_rules(mounted, room.root, room.environment)
     log = open_log(
         LocalLog(room.state / "log", worker=room.worker, durable=not replay_clock, keep=room.log_keep_mb << 20), rules,
-        source=f"{room.environment}/{room.root.name}", sinks=room.log_sinks,
+        source=f"{room.environment}/{_named(room)}", sinks=room.log_sinks,
     )  # fmt: skip
     plane = Plane(log=log, clock=clock, random=os.urandom, assemble=_assembler(room))
     releases = CommittedReleases(release_files(mounted, room.root), room.environment)
@@ -216,6 +216,17 @@ def _explainer(models: SignedModels, room: ServerRoom, trust: Sequence[str]) -> 
     from mainspring.app.explaining import Explainers
 
     return Explainers(models.files, room.state / "explain.log", trust)
+
+
+def _named(room: ServerRoom) -> str:
+    """Return what events of the log call this server: the project's folder, in a pod the model as released."""
+    if room.mounted.release is None:
+        return room.root.name
+    try:
+        release, _ = release_files(room.mounted, room.root).read(room.environment)
+    except MainspringError:  # a broken file is told by what follows it
+        return room.root.name
+    return release.model if release else room.root.name
 
 
 def key_parts(room: ServerRoom) -> tuple[TokenSource, Clock]:

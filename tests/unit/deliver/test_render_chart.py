@@ -1,13 +1,21 @@
 """The chart and its values: copied as they ship, by digest, with every address and key that the server needs."""
 
+import json
 from dataclasses import replace
-from typing import Any
+from typing import Any, get_args
 
+import jsonschema_rs
 import pytest
+from ruamel.yaml import YAML
 from tests.unit.deliver.render_subject import IMAGE, place, subject
 
+from mainspring.deliver.documents import to_document
+from mainspring.deliver.release import Challenger, Champion, Mode, Plan, Release
 from mainspring.deliver.render import chart
 from mainspring.deliver.render.content import Json, Objects, Text
+from mainspring.deliver.render.subject import PLATFORMS
+from mainspring.kernel.digests import digest_of
+from mainspring.project.serving_file import read_serving_file
 
 
 def values(**more: object) -> dict[str, Any]:
@@ -55,3 +63,40 @@ def test_what_the_log_rules_refer_to_becomes_a_variable() -> None:
 
 def test_a_project_that_runs_nowhere_has_no_chart() -> None:
     assert chart.files(replace(subject(), places=())) == {}
+
+
+def test_a_log_in_an_object_store_brings_its_keys_too() -> None:
+    found = values(stores={"models": "gs://models"}, serving={"log": {"sinks": ("s3://logs/a",)}})["stores"]
+    assert found["secretKeys"][:2] == ["GOOGLE_SERVICE_ACCOUNT_KEY", "AWS_ACCESS_KEY_ID"]
+
+
+def schema() -> jsonschema_rs.Draft7Validator:
+    return jsonschema_rs.Draft7Validator(json.loads(subject().shipped["chart/values.schema.json"]))
+
+
+def test_the_values_schema_takes_whatever_the_readers_of_these_files_take() -> None:
+    serving = {
+        "log": {"sample": 0.5, "redact": ["a", "@key"], "key_secret": "secret://env/K", "sinks": [
+            "s3://logs/a", {"to": "https://x.example", "authorization": "secret://env/A"}]},
+        "trust": ["sklearn.tree.DecisionTreeClassifier"],
+    }  # fmt: skip
+    assert read_serving_file(json.dumps(serving).encode()).trust
+    digests = [digest_of({"a": number}) for number in range(2)]
+    plan = Plan(steps=(5, 100), hold=90_000_000, abort={
+        "min_requests": 1, "error_rate": 0.01, "latency_p99": 1_500, "quality": True})  # fmt: skip
+    releases = [
+        Release(model="on", champion=Champion(version=1, digest=digests[0]), plan=plan, challenger=Challenger(
+            version=2, digest=digests[1], weight=50, mode=mode, floor=10 if mode == "bandit" else 0))
+        for mode in get_args(Mode)
+    ]  # fmt: skip
+    judge, usual = schema(), defaults()
+    for name in PLATFORMS[1:]:
+        for release in releases:
+            made = {**values(serving=serving), "platform": name, **to_document(release)}
+            written = json.loads(json.dumps({**usual, **made}))
+            assert [str(error) for error in judge.iter_errors(written)] == []
+
+
+def defaults() -> dict[str, Any]:
+    found: dict[str, Any] = YAML(typ="safe", pure=True).load(subject().shipped["chart/values.yaml"])
+    return found

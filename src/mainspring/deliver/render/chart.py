@@ -10,7 +10,7 @@ from typing import Any
 
 from mainspring.deliver.render import vault
 from mainspring.deliver.render.content import Content, Files, Json, Text, one
-from mainspring.deliver.render.subject import Place, Subject
+from mainspring.deliver.render.subject import Place, Subject, logged_to
 
 FOLDER = "helm/ml-api-chart"
 _SHIPPED = "chart/"
@@ -40,6 +40,7 @@ def values(subject: Subject, place: Place) -> dict[str, Any]:
     """Return what the chart is told of one environment; what is left out stands in the chart's own values."""
     fewest, most = place.replicas
     models = place.stores.get("models", "")
+    keys = {key: None for url in (models, logged_to(place)) for key in _secret_keys(url)}
     agent = vault.annotations(subject, place)
     return {
         "project": {
@@ -48,7 +49,7 @@ def values(subject: Subject, place: Place) -> dict[str, Any]:
         "platform": place.platform,
         "image": place.image,
         "replicas": {"min": fewest, "max": max(fewest, most, 1)},
-        "stores": {"models": models, "secretKeys": [*_secret_keys(models), *_named(place.serving)]},
+        "stores": {"models": models, "secretKeys": [*keys, *_named(place.serving)]},
         "trust": dict(place.trust),
         "serving": dict(place.serving),
         "serverless": place.serverless,
