@@ -110,7 +110,7 @@ def test_views_tell_how_far_they_are_complete() -> None:
 def test_of_very_many_columns_the_most_drifted_are_told() -> None:
     watched = Watched()
     watched.begin()
-    watched.run(30)
+    watched.tick()
     judged = watched.ledger.read(kind="window.judged")[-1]
     cells = [
         {"name": f"c{n:04d}", "psi": n / 1_000, "p": 0.5, "threshold": 0.1, "drifted": n == 0} for n in range(1_000)
