@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mainspring.serve.frames import framed, frames
 from mainspring.serve.protocols.duplicates import counted
 from mainspring.serve.protocols.v2 import decode
 from mainspring.serve.protocols.v2_answers import encode
@@ -83,6 +84,14 @@ ODD = {
 @pytest.mark.parametrize("name", ODD)
 def test_what_is_odd_is_left_to_the_long_way(name: str) -> None:
     assert plain_matrix(*ODD[name], TAKES) is None
+
+
+@given(st.binary(max_size=3), st.lists(st.sampled_from([b"\xf7", b"M", b"S", b"MS", b"xy", b"z" * 4_099]), max_size=60))
+def test_no_frame_holds_the_mark_but_at_its_head(odd: bytes, parts: list[bytes]) -> None:
+    payload = odd + b"".join(parts)
+    frame = framed(payload)
+    assert frame.find(b"\xf7MS", 1) < 0
+    assert [bytes(found.payload) for found in frames(frame)] == [payload]
 
 
 @given(st.lists(st.sampled_from([b'"', b"x", b"x" * 400]), max_size=300))

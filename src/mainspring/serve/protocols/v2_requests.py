@@ -66,6 +66,7 @@ _nested = msgspec.json.Decoder(Request[list[list[float]]])
 _general = msgspec.json.Decoder(Request[list[Plain | list[Plain]]])
 FLOATING = frozenset(("FP16", "FP32", "FP64"))
 _FLOAT64 = np.dtype("<f8")
+_USUAL_MEMBERS = 4  # name, shape, datatype, data
 _EARLY = 160  # where the data of a usual body begin
 
 
@@ -146,13 +147,29 @@ def _bulk(head: bytes) -> Request[Any] | None:
         return None
     parser = _spare.pop() if _spare else simdjson.Parser()
     try:
-        request, lists = _read(parser.parse(head))
+        document = parser.parse(head)
+        request, lists = _usual(document) or _read(document)
     except (msgspec.MsgspecError, ValueError, TypeError, LookupError, AttributeError, RuntimeError):
         return None
     if len(head) < _KEPT_PARSER:
         _spare.append(parser)
     # a buffer forgets how its numbers were nested: rows of lists must be all the lists there are
     return request if not lists or counted(head, b"[") == lists + 1 + 2 * len(request.inputs) else None
+
+
+def _usual(document: Any) -> tuple[Request[Any], int] | None:  # noqa: ANN401 - the library has no types
+    """Return a request of one flat tensor of floats and nothing else, in a third of the time; or None for `_read`."""
+    inputs = document["inputs"]
+    if len(document) != 1 or len(inputs) != 1 or len(item := inputs[0]) != _USUAL_MEMBERS:
+        return None
+    name, datatype, data = item["name"], item["datatype"], item["data"]
+    if type(name) is not str or datatype not in FLOATING or isinstance(data[0], simdjson.Array):
+        return None
+    shape = item["shape"].as_list()
+    if set(map(type, shape)) != {int}:
+        return None
+    values = np.frombuffer(data.as_buffer(of_type="d"), dtype=np.float64)
+    return Request(inputs=[Input(name, shape, datatype, values)]), 0
 
 
 def _read(document: Any) -> tuple[Request[Any], int]:  # noqa: ANN401 - the library has no types
