@@ -141,6 +141,6 @@ def test_pod_by_pod_from_the_yaml_the_same_model_is_made(root: Path, cluster: Cl
     cluster.secrets = {**cluster.secrets, "small-stores": {**stores, "LEDGER_URL": "postgresql://u@127.0.0.1:9/x"}}
     short = retrain(root)
     for template in short["spec"]["templates"][1:]:
-        template["retryStrategy"]["limit"] = 1
+        template["retryStrategy"]["limit"] = 1 if template["name"] == "begin" else 0  # the pauses are left out anyway
     assert cluster.submit(short, "retrain-a4") == "Failed"
-    assert cluster.codes()[before:] == [*[("begin", 75)] * 2, *[("end", 75)] * 2]
+    assert cluster.codes()[before:] == [("begin", 75), ("begin", 75), ("end", 75)]

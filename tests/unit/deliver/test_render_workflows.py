@@ -12,7 +12,7 @@ from tests.unit.deliver.render_subject import place, subject
 
 from mainspring.adapters.yaml.dump import dump
 from mainspring.adapters.yaml.read import read_text
-from mainspring.deliver.render import access, networks, workflows
+from mainspring.deliver.render import access, argocd, networks, workflows
 from mainspring.deliver.render.content import Objects
 from mainspring.deliver.render.subject import Place, Subject
 from mainspring.deliver.render.vault import wanted
@@ -232,6 +232,16 @@ def test_scoring_fans_out_over_periods_each_in_a_place_of_its_own() -> None:
     assert words.endswith("--log-sink s3://logs/flights")
     watch = named(logged.places[0], "WorkflowTemplate", "flight-delay-watch", logged)["spec"]["templates"][1]
     assert "--log s3://logs/flights" in " ".join(watch["container"]["args"])
+
+
+def test_argo_cd_may_apply_every_kind_once_listed() -> None:
+    content = argocd.files(FULL)["argocd/project.yaml"]
+    assert isinstance(content, Objects)
+    listed = [(item["group"], item["kind"]) for item in content.documents[0]["spec"]["namespaceResourceWhitelist"]]
+    assert len(listed) == len(set(listed))
+    for where in PLACES:
+        kinds = {(d["apiVersion"].rpartition("/")[0], d["kind"]) for d in documents(FULL, where)}
+        assert kinds <= set(listed)
 
 
 def test_an_alert_that_fires_starts_the_retraining_with_its_name_as_the_reason() -> None:

@@ -32,7 +32,7 @@ _KINDS = (
     ("machinelearning.seldon.io", "SeldonDeployment"), ("external-secrets.io", "ExternalSecret"),
     ("external-secrets.io", "SecretStore"), ("secrets.hashicorp.com", "VaultConnection"),
     ("secrets.hashicorp.com", "VaultAuth"), ("secrets.hashicorp.com", "VaultStaticSecret"),
-    ("", "PersistentVolumeClaim"), ("monitoring.coreos.com", "PodMonitor"), ("mlops.seldon.io", "Model"),
+    ("monitoring.coreos.com", "PodMonitor"), ("mlops.seldon.io", "Model"),
     ("mlops.seldon.io", "Experiment"),
 )  # fmt: skip
 # fields that a controller, an autoscaler or a defaulting webhook owns: (API group, kind, jq paths)
