@@ -1,6 +1,7 @@
 """One opened workspace: a project (or a replay of it) with the ports that every layer needs, made when first used."""
 
 import os
+import re
 from functools import cached_property
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from mainspring.project.load import Project, load
 from mainspring.project.settings import Settings
 
 LOCAL = "local"
+_COMMIT = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 
 
 class Workspace:
@@ -142,14 +144,18 @@ class Workspace:
 
     @cached_property
     def code(self) -> tuple[str, bool]:
-        """The commit of the project's code ("" without one) and whether the work tree differs from it."""
+        """The commit of the project's code ("" without one) and whether the work tree differs from it.
+
+        In an image, which has no repository: the commit that it was built from, as its build said.
+        """
         from mainspring.adapters.git.commands import GitFailed
         from mainspring.adapters.git.repository import describe_code
 
         try:
             return describe_code(self.paths.project)
         except GitFailed:
-            return "", True
+            built_from = os.environ.get("MAINSPRING_COMMIT", "")
+            return (built_from, False) if _COMMIT.fullmatch(built_from) else ("", True)
 
 
 def open_workspace(

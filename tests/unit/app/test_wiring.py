@@ -140,3 +140,13 @@ def test_a_stage_is_timed_and_told_and_its_failure_passes() -> None:
         raise NotFound("no data", fix="take a snapshot")
     assert told == ["snapshot: every source", "snapshot: done in 0.0 s", "train: five steps"]
     assert list(stages.seconds) == ["snapshot"]
+
+
+@pytest.mark.parametrize(("told", "code"), [("a" * 40, ("a" * 40, False)), ("main", ("", True)), ("", ("", True))])
+def test_an_image_knows_the_commit_that_it_was_built_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: str, code: tuple[str, bool]
+) -> None:
+    root = make_workspace(tmp_path / "project", rows=2)
+    shutil.rmtree(root / ".git")
+    monkeypatch.setenv("MAINSPRING_COMMIT", told)
+    assert opened(root).code == code

@@ -243,7 +243,8 @@ def _kept(name: str, path: str) -> Step:
 
 
 def _build(image: pipeline.Image, options: Mapping[str, Any], title: str) -> Step:
-    return _use("docker/build-push-action", title, {"context": ".", "file": image.file, **options})
+    commit = {"build-args": "COMMIT=${{ github.sha }}"} if image.kind == pipeline.STEPS else {}
+    return _use("docker/build-push-action", title, {"context": ".", "file": image.file, **commit, **options})
 
 
 def _login(subject: Subject) -> Step:

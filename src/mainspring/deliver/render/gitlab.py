@@ -23,7 +23,7 @@ helm() {{
   docker run --rm --network none --volume "$PWD:/tree:ro" --workdir /tree {HELM} "$@"
 }}
 """
-_BUILD = "docker build --pull --file {file} --tag mainspring-{kind}:scan .\n"
+_BUILD = "docker build --pull --build-arg COMMIT=$CI_COMMIT_SHA --file {file} --tag mainspring-{kind}:scan .\n"
 _PUSH = """\
 docker tag "mainspring-$KIND:scan" "$REGISTRY:$KIND-$CI_COMMIT_SHA"
 docker push --quiet "$REGISTRY:$KIND-$CI_COMMIT_SHA"

@@ -58,6 +58,8 @@ CMD ["serve", "--host", "0.0.0.0", "--port", "{port}"]
 _STEPS = """\
 COPY mainspring.yaml ./
 {locks}COPY src/ src/
+ARG COMMIT=
+ENV MAINSPRING_COMMIT=${{COMMIT}}
 USER {user}:{user}
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["mainspring"]
