@@ -42,6 +42,7 @@ def opened(root: Path) -> Workspace:
     return open_workspace(root, environment="staging", clock=FixedClock(START + 60 * DAY))
 
 
+@pytest.mark.slow
 def test_steps_on_five_machines_make_one_registered_model(tmp_path: Path) -> None:
     shared = tmp_path / "shared"
     first = machine(tmp_path / "begin", shared)
@@ -117,6 +118,7 @@ def test_without_data_or_snapshot_a_run_does_not_begin(tmp_path: Path) -> None:
         begin_run(opened(machine(tmp_path / "one", tmp_path / "shared", rows=0)), "r-3")
 
 
+@pytest.mark.slow
 def test_a_step_among_other_packages_than_its_lock_is_refused_and_the_lock_is_part_of_the_key(tmp_path: Path) -> None:
     shared = tmp_path / "shared"
     root = machine(tmp_path / "one", shared, steps=", steps: {train-model: {lock: src/train.lock}}")

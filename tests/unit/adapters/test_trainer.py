@@ -111,6 +111,7 @@ def test_the_graph_keeps_the_used_columns_under_their_names_and_nothing_about_it
     assert not model.metadata_props
 
 
+@pytest.mark.slow
 def test_the_same_training_makes_the_same_bytes_whatever_the_hash_seed(tmp_path: Path) -> None:
     """skl2onnx once wrote a set in its order; only another process shows it."""
     program = (
