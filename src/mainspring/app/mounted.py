@@ -7,13 +7,15 @@ keys a mounted Secret, and models come from an object store by URL. What is veri
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from mainspring.deliver.ports import ModelStore
-from mainspring.flows.entering import Committed
 from mainspring.kernel.errors import NotFound
 from mainspring.project.serving_file import ServingFile, read_serving_file
 from mainspring.security.tokens import Token
+
+if TYPE_CHECKING:  # a server starts without it
+    from mainspring.flows.entering import Committed
 
 _MAX_SERVING = 1 << 20
 
@@ -58,7 +60,7 @@ class Mounted:
 NOTHING = Mounted()
 
 
-def release_files(mounted: Mounted, root: Path) -> Committed:
+def release_files(mounted: Mounted, root: Path) -> "Committed":
     """Return the release file as mounted, else as committed."""
     if mounted.release is None:
         from mainspring.adapters.git.releases import ReleaseFiles as GitReleases

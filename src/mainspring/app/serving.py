@@ -261,12 +261,26 @@ def _clock(room: ServerRoom, replay: bool) -> Clock:
 
 
 def _assembler(room: ServerRoom) -> Assemble:
-    """Return what fills features by key, from the online store where something was materialised."""
+    """Return what fills features by key, from the online store where something was materialised.
+
+    Made at the first such request where there is no store yet: most servers are sent features, and start without it.
+    """
+    path = room.state / "online.db"
+    made = [_filling(path)] if path.exists() else []
+
+    def fill(contract: Contract, request: Columns, keys: Sequence[str], asked_at: NDArray[np.int64]) -> Columns:
+        if not made:
+            made.append(_filling(path))
+        return made[0](contract, request, keys, asked_at)
+
+    return fill
+
+
+def _filling(path: Path) -> Assemble:
     from mainspring.adapters.sqlite.online import OnlineStore
     from mainspring.data.views import from_json
     from mainspring.flows.assemble import Assembler
 
-    path = room.state / "online.db"
     online = OnlineStore(path) if path.exists() else None
     known: dict[int, tuple[Contract, Assembler]] = {}
 
