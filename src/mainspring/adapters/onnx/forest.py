@@ -113,9 +113,15 @@ def _values(attributes: Mapping[str, bytes], keys: Array, order: Array, leaf: Ar
     places = _found(keys, order, wanted, np.ones(len(wanted), np.bool_))
     value = np.zeros(len(keys), np.float32)
     value[places] = weights
-    if len(np.unique(places)) != len(places) or not leaf[places].all() or not np.isfinite(weights).all():
+    if _distinct(places) != len(places) or not leaf[places].all() or not np.isfinite(weights).all():
         raise Unsupported("weights that do not fit the leaves")
     return value
+
+
+def _distinct(values: Array) -> int:
+    """Return how many values differ; numpy's own `unique` imports masked arrays first, 15 ms of a server's start."""
+    ordered = np.sort(values)
+    return len(values[:1]) + int((ordered[1:] != ordered[:-1]).sum())
 
 
 def _laid_out(nodes: _Nodes, base: float, logistic: bool) -> Forest:
@@ -160,7 +166,7 @@ def _breadth_first(nodes: _Nodes, left: Array, right: Array) -> tuple[Array, Arr
         if count > _COPIES * len(inner):
             raise Unsupported("trees that are no trees")
     order = np.concatenate(levels)
-    if len(np.unique(order)) != len(inner):
+    if _distinct(order) != len(inner):
         raise Unsupported("nodes that no root leads to")
     return order, np.concatenate(children)
 
