@@ -1,6 +1,7 @@
 """The short way of binary requests says what the long way says, or nothing."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -8,12 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mainspring.serve.errors import RequestRefused
 from mainspring.serve.frames import framed, frames
+from mainspring.serve.protocols import CODECS
 from mainspring.serve.protocols.duplicates import counted
+from mainspring.serve.protocols.tabular import plain_rows
 from mainspring.serve.protocols.v2 import decode
 from mainspring.serve.protocols.v2_answers import encode
 from mainspring.serve.protocols.v2_binary import plain_matrix
-from mainspring.serve.questions import Answer, Question, Takes, Wire
+from mainspring.serve.questions import Answer, Codec, Question, Takes, Wire
 
 NAMES, ROW = ("a", "b", "c"), (1.0, 2.0, 3.0)
 TAKES = Takes(dict.fromkeys(NAMES, "number"), frozenset(NAMES), "score", "m", 50)
@@ -111,3 +115,46 @@ def test_ids_and_versions_are_one_a_row_whatever_the_number_of_rows(rows: int) -
         assert document["parameters"]["prediction_ids"] == [f"p-1.{row}" for row in range(rows)]
         assert document["parameters"]["versions"] == versions
         assert document["outputs"][0]["data"] == list(range(rows))
+
+
+SHAPES: dict[str, tuple[Codec, Callable[[str], str]]] = {
+    "v1": (CODECS["v1"], lambda rows: f'{{"instances": {rows}}}'),
+    "mlflow": (CODECS["mlflow"], lambda rows: f'{{"inputs":{rows}}}'),
+    "seldon": (CODECS["seldon"], lambda rows: f'{{"data": {{"ndarray": {rows} }}}}'),
+}
+_cells = st.sampled_from(["1.5", "-0.0", "7", "9007199254740993", "1e300", "-3e-7", "123456789.125"])
+
+
+@pytest.mark.parametrize("name", SHAPES)
+@given(st.lists(st.tuples(_cells, _cells, _cells), min_size=40, max_size=50))
+def test_large_bodies_of_other_protocols_are_read_alike_by_both_parsers(name: str, rows: list[tuple[str, ...]]) -> None:
+    codec, write = SHAPES[name]
+    cells = ",".join(f"[{', '.join(row)}]" for row in rows)
+    small, large = write(f"[{cells}]").encode(), write(f"[{' ' * 4_096}{cells}]").encode()
+    short, long = codec.decode(large, TAKES, Wire()), codec.decode(small, TAKES, Wire())
+    assert len(small) <= 4_096 < len(large)
+    assert plain_rows(large, ("instances", "inputs", "data"), TAKES, "ndarray" if name == "seldon" else "") is not None
+    assert short.matrix is not None
+    assert long.matrix is not None
+    assert short.matrix.tolist() == long.matrix.tolist() == [[float(cell) for cell in row] for row in rows]
+    assert (short.rows, short.form, short.keys, short.id) == (long.rows, long.form, long.keys, long.id)
+
+
+@pytest.mark.parametrize("name", SHAPES)
+@pytest.mark.parametrize(
+    "row", ["[1, 2]", "[1, 2, 3, 4]", "[1, 2, [3]]", "[1, 2, true]", '[1, 2, "3"]', "[1, 2, NaN]", "[1, 2, 1e400]", "1"]
+)
+def test_large_bodies_of_other_protocols_are_refused_as_small_ones_are(name: str, row: str) -> None:
+    codec, write = SHAPES[name]
+    told = []
+    for blanks in ("", " " * 5_000):
+        with pytest.raises(RequestRefused) as refused:
+            codec.decode(write(f"[[1, 2, 3], {row}{blanks}]").encode(), TAKES, Wire())
+        told.append((refused.value.code, refused.value.what if "JSON" not in refused.value.what else ""))
+    assert told[0] == told[1]
+
+
+def test_a_member_twice_in_a_large_body_is_refused() -> None:
+    body = b'{"instances": [[1, 2, 3]], "instances": [[1, 2, 3]' + b" " * 5_000 + b"]}"
+    with pytest.raises(RequestRefused, match="given twice"):
+        CODECS["v1"].decode(body, TAKES, Wire())

@@ -16,9 +16,11 @@ from mainspring.serve.protocols.tabular import (
     Beside,
     of_any,
     of_columns,
+    of_matrix,
     of_records,
     of_rows,
     parse_object,
+    plain_rows,
 )
 from mainspring.serve.questions import Codec, Question, Takes, Wire
 from mainspring.serve.tensors import MAX_TEXT
@@ -27,6 +29,7 @@ _FORMS = ("dataframe_split", "dataframe_records", "instances", "inputs")
 _SPLIT = frozenset(("columns", "data", "index"))
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,3})?")
 _MISSING = frozenset(("", "nan", "NaN", "NA", "null"))
+_ROWS = ("inputs", "instances")
 _CSV = "text/csv"
 _LONG = 40
 
@@ -35,6 +38,9 @@ def decode(body: bytes, takes: Takes, wire: Wire) -> Question:
     """Return the question in `body`, JSON or (by its content type) CSV, or raise a `RequestRefused`."""
     if wire.content_type == _CSV:
         return _of_csv(body, takes)
+    matrix = plain_rows(body, _ROWS, takes)
+    if matrix is not None:
+        return of_matrix(matrix)
     document = parse_object(body, "MLflow")
     given = [name for name in _FORMS if name in document]
     unknown = sorted(document.keys() - {*_FORMS, "params"})

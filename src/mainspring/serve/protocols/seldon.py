@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from mainspring.serve.errors import BadBody, BadInput, BadParameter, BadTensor, RequestRefused, shown
-from mainspring.serve.protocols.tabular import Beside, of_any, of_rows, parse_object
+from mainspring.serve.protocols.tabular import Beside, of_any, of_matrix, of_rows, parse_object, plain_rows
 from mainspring.serve.protocols.v2_parameters import checked_id
 from mainspring.serve.questions import Answer, Codec, Encoded, Question, Takes, Wire
 
@@ -21,6 +21,7 @@ _MEMBERS = frozenset((*_KINDS, "meta", "status"))
 _META = frozenset(("puid", "tags", "routing", "requestPath", "metrics"))
 _TAGS = frozenset(("keys", "asked_at"))
 _DATA = frozenset(("names", NDARRAY, TENSOR, "tftensor"))
+_DATA_MEMBER = ("data",)
 _RANK = 2
 _NUMBERS: frozenset[type] = frozenset({int, float, type(None)})
 _encoder = msgspec.json.Encoder()
@@ -28,6 +29,9 @@ _encoder = msgspec.json.Encoder()
 
 def decode(body: bytes, takes: Takes, wire: Wire) -> Question:
     """Return the question of a SeldonMessage, or raise a `RequestRefused`."""
+    matrix = plain_rows(body, _DATA_MEMBER, takes, NDARRAY)
+    if matrix is not None:
+        return of_matrix(matrix, Beside(form=NDARRAY))
     message = parse_object(body, "SeldonMessage")
     unknown = sorted(message.keys() - _MEMBERS)
     if unknown:

@@ -4,15 +4,17 @@ Their values carry no datatype, so the model's inputs say what is meant: a numbe
 a JSON string or null, and nothing is turned into the other. Named columns may include `@key` and `@asked_at`, as in V2.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from mainspring.serve.errors import BadBody, BadInput, BadParameter, BadTensor, TooLarge, shown
-from mainspring.serve.protocols.duplicates import quotation_marks, refuse_duplicate_keys, strings_in
+from mainspring.serve.protocols.duplicates import counted, quotation_marks, refuse_duplicate_keys, strings_in
 from mainspring.serve.protocols.v2_parameters import ASKED_AT, KEY, MAX_NAME, checked_keys, checked_times
+from mainspring.serve.protocols.v2_requests import LARGE, by_simdjson
 from mainspring.serve.questions import Question, Takes
 from mainspring.serve.tensors import Tensor, from_json
 from mainspring.stats.columns import Floats
@@ -48,6 +50,37 @@ def parse_object(body: bytes, protocol: str) -> dict[str, Any]:
         raise BadBody("the body is nested too deeply", fix="send values, rows or records") from None
     refuse_duplicate_keys(body, quotation_marks(body), strings)
     return document
+
+
+def plain_rows(body: bytes, members: Collection[str], takes: Takes, within: str = "") -> Floats | None:
+    """Return the matrix of a large body that holds nothing but rows of numbers; None for the longer way.
+
+    members: what the rows may be called. within: the one member of that which holds them instead, or "".
+    """
+    if len(body) <= LARGE or not takes.numeric or len(takes.inputs) == 1:
+        return None
+    found = by_simdjson(body, lambda document: _rows_of(document, members, takes, within))
+    names = 2 if within else 1
+    if found is None or counted(body, b'"') != 2 * names or counted(body, b"[") != len(found) + 1:
+        return None
+    return found
+
+
+def _rows_of(document: Any, members: Collection[str], takes: Takes, within: str) -> Floats | None:  # noqa: ANN401
+    (name,) = document.keys()
+    value, width = document[name], len(takes.inputs)
+    if within and len(value) == 1:
+        value = value[within]
+    if name not in members or not 0 < len(value) <= takes.max_rows:
+        return None
+    if any([len(row) != width for row in value]):
+        return None
+    return np.frombuffer(value.as_buffer(of_type="d"), np.float64).reshape(len(value), width)
+
+
+def of_matrix(matrix: Floats, beside: Beside = _NOTHING) -> Question:
+    """Return the question of rows that are a matrix already."""
+    return _question(len(matrix), {}, matrix, beside)
 
 
 def of_any(values: object, takes: Takes, beside: Beside = _NOTHING) -> Question:

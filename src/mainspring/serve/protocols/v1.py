@@ -9,10 +9,11 @@ from typing import Any
 import msgspec
 
 from mainspring.serve.errors import BadBody, BadParameter, shown
-from mainspring.serve.protocols.tabular import Beside, of_any, parse_object
+from mainspring.serve.protocols.tabular import Beside, of_any, of_matrix, parse_object, plain_rows
 from mainspring.serve.protocols.v2_parameters import of_request
 from mainspring.serve.questions import Answer, Codec, Encoded, Explanation, Question, Takes, Wire
 
+_ROWS = ("instances", "inputs")
 _MEMBERS = frozenset(("instances", "inputs", "parameters", "signature_name"))
 _encoder = msgspec.json.Encoder()
 
@@ -35,6 +36,9 @@ class Predictions(msgspec.Struct):
 
 def decode(body: bytes, takes: Takes, wire: Wire) -> Question:
     """Return the question in `body`, or raise a `RequestRefused`; `wire` says nothing that V1 needs."""
+    matrix = plain_rows(body, _ROWS, takes)
+    if matrix is not None:
+        return of_matrix(matrix)
     document = parse_object(body, "V1")
     unknown = sorted(document.keys() - _MEMBERS)
     if unknown:

@@ -7,6 +7,7 @@ msgspec reads the body.
 """
 
 import struct
+from collections.abc import Callable
 from itertools import chain
 from typing import Any, Generic, TypeVar
 
@@ -24,13 +25,14 @@ except ImportError:  # no wheel for this Python: slower, and else the same
     simdjson = None  # type: ignore[assignment,unused-ignore]
 
 MAX_INPUTS = 2_000
-_LARGE = 4_096
+LARGE = 4_096  # bytes of a body from which on it goes through simdjson
 _KEPT_PARSER = 1 << 20  # a parser keeps the memory of its largest body
 _TENSOR_STRINGS = 5  # name, shape, datatype, and the values of name and datatype
 
 Plain = int | float | str | bool | None
 Parameters = dict[str, Plain | list[Plain]]
 Data = TypeVar("Data")
+Found = TypeVar("Found")
 
 
 class Input(msgspec.Struct, Generic[Data], forbid_unknown_fields=True):
@@ -78,7 +80,7 @@ def parse(head: bytes, numeric: bool, binary: bool = False) -> tuple[Request[Any
     but numbers are an array.
     """
     request, typed = None, False
-    if len(head) > _LARGE:
+    if len(head) > LARGE:
         request = _bulk(head)
     elif numeric:
         request = _typed(head)
@@ -143,18 +145,26 @@ _spare: list[Any] = []  # parsers not in use; a list is safe to share between th
 
 def _bulk(head: bytes) -> Request[Any] | None:
     """Return a large request with its numbers as arrays, or None where msgspec has to look and say what is wrong."""
-    if simdjson is None or not head.startswith(b"{"):  # simdjson would skip a byte order mark
+    found = by_simdjson(head, lambda document: _usual(document) or _read(document))
+    if found is None:
+        return None
+    request, lists = found
+    # a buffer forgets how its numbers were nested: rows of lists must be all the lists there are
+    return request if not lists or counted(head, b"[") == lists + 1 + 2 * len(request.inputs) else None
+
+
+def by_simdjson(body: bytes, read: Callable[[Any], Found]) -> Found | None:
+    """Return what `read` makes of a parsed object, none of which it may keep; None for what is not understood."""
+    if simdjson is None or not body.startswith(b"{"):  # simdjson would skip a byte order mark
         return None
     parser = _spare.pop() if _spare else simdjson.Parser()
     try:
-        document = parser.parse(head)
-        request, lists = _usual(document) or _read(document)
+        found = read(parser.parse(body))
     except (msgspec.MsgspecError, ValueError, TypeError, LookupError, AttributeError, RuntimeError):
         return None
-    if len(head) < _KEPT_PARSER:
+    if len(body) < _KEPT_PARSER:
         _spare.append(parser)
-    # a buffer forgets how its numbers were nested: rows of lists must be all the lists there are
-    return request if not lists or counted(head, b"[") == lists + 1 + 2 * len(request.inputs) else None
+    return found
 
 
 def _usual(document: Any) -> tuple[Request[Any], int] | None:  # noqa: ANN401 - the library has no types
