@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
-from tests.tools import ROOT, program, quiet
+from tests.tools import ROOT, command, program, quiet
 from tests.unit.deliver.test_render_github import project
 
 from mainspring.adapters.files.tree import Tree
@@ -54,12 +54,12 @@ chmod 755 "$3/bin/pip"
 """
 
 
-def ran(*command: str, cwd: Path, env: Mapping[str, str] | None = None) -> str:
+def ran(*words: str, cwd: Path, env: Mapping[str, str] | None = None) -> str:
     done = subprocess.run(
-        command, cwd=cwd, capture_output=True, text=True, check=False, timeout=240, env={**quiet(), **(env or {})}
+        words, cwd=cwd, capture_output=True, text=True, check=False, timeout=240, env={**quiet(), **(env or {})}
     )
     said = done.stdout + done.stderr
-    assert done.returncode == 0, f"{' '.join(command[:3])}: {said[-4000:]}"
+    assert done.returncode == 0, f"{' '.join(words[:3])}: {said[-4000:]}"
     return said
 
 
@@ -109,11 +109,11 @@ jobs:
       - uses: actions/checkout@v3
       - run: echo "${{ github.event.pull_request.title }}"
 """, "utf-8")  # fmt: skip
-    for command in (
+    for words in (
         ("actionlint",), ("jactionlint",), ("zizmor", "--offline", "--format", "plain", "--no-progress"),
     ):  # fmt: skip
-        done = subprocess.run([program(command[0]), *command[1:], str(bad)], capture_output=True, check=False)
-        assert done.returncode != 0, command
+        done = subprocess.run([program(words[0]), *words[1:], str(bad)], capture_output=True, check=False)
+        assert done.returncode != 0, words
     bad.write_text("on: push\njobs: {one: {stepz: []}}\n", "utf-8")
     schema = [program("check-jsonschema"), "--builtin-schema", "vendor.github-workflows", str(bad)]
     assert subprocess.run(schema, capture_output=True, check=False).returncode != 0
@@ -125,6 +125,7 @@ def test_the_gitlab_pipeline_and_the_compose_file_pass_their_schemas(login: str,
     check = program("check-jsonschema")
     ran(check, "--builtin-schema", "vendor.gitlab-ci", ".gitlab-ci.yml", cwd=folder)
     ran(check, "--builtin-schema", "vendor.compose-spec", "compose.yaml", cwd=folder)
+    ran(command("promtool"), "check", "config", "--syntax-only", "compose/prometheus.yml", cwd=folder)
 
 
 @pytest.fixture(scope="module")

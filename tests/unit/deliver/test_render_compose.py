@@ -114,3 +114,15 @@ def test_prometheus_asks_the_server_with_the_labels_that_rules_select() -> None:
     assert scrape["static_configs"][0]["labels"]["namespace"] == "flight-delay-production"
     assert scrape["static_configs"][0]["targets"] == ["server:9090"]
     assert made["rule_files"] == ["/etc/prometheus/rules/production.yaml"]
+
+
+def test_the_server_understands_its_arguments() -> None:
+    """Our own command line parses what compose gives it; nothing is started."""
+    from mainspring.entry.cli.serve import serve
+
+    made = document("compose.yaml", subject(place("production", "deployment", serving={"log": {"sample": 0.5}})))
+    word, *arguments = made["services"]["server"]["command"]
+    assert word == "serve"
+    given = serve.make_context("serve", list(arguments)).params
+    assert (given["environment"], given["metrics_port"], given["models"]) == ("production", 9090, "s3://models")
+    assert str(given["serving_file"]) == "/etc/mainspring/serving.yaml"

@@ -14,7 +14,7 @@ from mainspring.adapters.yaml.dump import dump
 from mainspring.adapters.yaml.read import read_text
 from mainspring.deliver.render import access, argocd, networks, workflows
 from mainspring.deliver.render.content import Objects
-from mainspring.deliver.render.subject import Place, Subject
+from mainspring.deliver.render.subject import Place, Subject, logged_to
 from mainspring.deliver.render.vault import wanted
 from mainspring.develop.steps import STEPS
 from mainspring.kernel.needs import StepNeeds
@@ -259,3 +259,16 @@ def test_what_pods_mount_is_fetched_from_the_vault() -> None:
     assert set(found["signing"]) == {"signing.pem", "signing.pub"}
     assert set(found["git"]) == {"username", "token"}
     assert {"signing", "git"}.isdisjoint(wanted(subject(place("dev", "deployment")), place("dev", "deployment"), vault))
+
+
+def test_a_watch_reads_the_log_from_the_first_object_sink() -> None:
+    def logs(serving: dict[str, object]) -> str:
+        return logged_to(replace(DEV, serving=serving))
+
+    sinks: list[object] = ["https://collector.example/events", {"to": "s3://logs/predictions"}, "gs://other"]
+    assert logs({"log": {"sinks": sinks}}) == "s3://logs/predictions"
+    assert {logs({}), logs({"log": None}), logs({"log": {"sinks": ["http://x"]}})} == {""}
+    project = replace(FULL, places=(replace(DEV, serving={"log": {"sinks": sinks}}),))
+    job = named(DEV, "CronJob", "flight-delay-watch", project)["spec"]["jobTemplate"]["spec"]
+    words = " ".join(job["template"]["spec"]["containers"][0]["args"])
+    assert "--log s3://logs/predictions" in words

@@ -106,14 +106,6 @@ def cloned(subject: Subject) -> list[str]:
     return ["--repository", subject.repository, "--branch", subject.branch] if subject.repository else []
 
 
-def log_sink(place: Place) -> str:
-    """Return the object store that the servers' log goes to by `environments/<env>/serving.yaml`; "" without one."""
-    log = place.serving.get("log")
-    entries = log.get("sinks", ()) if isinstance(log, Mapping) else ()
-    urls = [str(entry.get("to", "")) if isinstance(entry, Mapping) else str(entry) for entry in entries]
-    return next((url for url in urls if url.startswith(("s3://", "gs://", "az://"))), "")
-
-
 def askpass(subject: Subject, place: Place) -> Doc:
     """Return what answers git's questions from the Secret `<project>-git`: keys `username` and `token`."""
     script = f'#!/bin/sh\ncase "$1" in\n  Username*) cat {_GIT}/username ;;\n  *) cat {_GIT}/token ;;\nesac\n'

@@ -131,6 +131,6 @@ def logged_to(place: Place) -> str:
     sinks = log.get("sinks") if isinstance(log, Mapping) else None
     for sink in sinks if isinstance(sinks, list | tuple) else ():
         url = sink.get("to") if isinstance(sink, Mapping) else sink
-        if isinstance(url, str) and not url.startswith("http"):
+        if isinstance(url, str) and url.startswith(("s3://", "gs://", "az://", "abfs://")):
             return url
     return ""

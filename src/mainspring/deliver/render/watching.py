@@ -9,8 +9,8 @@ webhook: `commonLabels.alertname`, `status`).
 
 from mainspring.deliver.render.access import account
 from mainspring.deliver.render.kubernetes import kind, labels, metadata, pod_security, selector
-from mainspring.deliver.render.steps import STATE, Doc, Pod, cloned, container, log_sink, template
-from mainspring.deliver.render.subject import Place, Subject
+from mainspring.deliver.render.steps import STATE, Doc, Pod, cloned, container, template
+from mainspring.deliver.render.subject import Place, Subject, logged_to
 from mainspring.kernel.needs import StepNeeds
 
 API = "argoproj.io/v1alpha1"
@@ -35,7 +35,7 @@ def objects(subject: Subject, place: Place, *, apart: bool) -> list[Doc]:
 
 def _pod(subject: Subject, place: Place, *, apart: bool) -> Pod:
     words = ["watch", "--once", "--env", place.name, *cloned(subject)]
-    words += ["--log", log_sink(place)] if log_sink(place) else []
+    words += ["--log", logged_to(place)] if logged_to(place) else []
     state = {"name": "state", "persistentVolumeClaim": {"claimName": f"{subject.name}-watch"}}
     return Pod(
         name="watch", words=[*words, "--ask", _ASK] if apart else words, job="watch", ledger=True, key=True, git=True,

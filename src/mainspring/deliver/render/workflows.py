@@ -25,10 +25,9 @@ from mainspring.deliver.render.steps import (
     Pod,
     askpass,
     cloned,
-    log_sink,
     template,
 )
-from mainspring.deliver.render.subject import Place, Subject
+from mainspring.deliver.render.subject import Place, Subject, logged_to
 from mainspring.kernel.needs import StepNeeds
 
 API = "argoproj.io/v1alpha1"
@@ -173,7 +172,7 @@ def _search(subject: Subject, place: Place) -> Doc:
 def _score(subject: Subject, place: Place) -> Doc:
     """Return the template that scores a period a pod. Answers go to `stores.tables`, where a killed pod goes on."""
     item = {"from": "{{item.from}}", "to": "{{item.to}}", "job": _NAME}
-    sink = log_sink(place)
+    sink = logged_to(place)
     pod = Pod(
         name="period", needs=_needs(subject, "others"), ledger=True, release=True, outputs={},
         inputs=dict.fromkeys(item),
