@@ -99,7 +99,7 @@ class Plane:
             self.model = serving.routing.model
         self._serving = serving
         old, self._quicks = self._quicks, {}
-        for quick in old.values():
+        for quick in [*old.values()]:  # a copy: another thread may add to them just now, and retires what it adds
             quick.retire()
 
     def choose(self, weight: float) -> None:

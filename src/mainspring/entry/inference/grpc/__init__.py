@@ -2,5 +2,5 @@
 
 `messages` loads the protocol's types into a pool of their own; `codec` turns them into questions and answers;
 `services` are the calls; `server` starts the ports. Calls run on a few threads of the library (its asyncio server was
-slower); what touches the data plane hops onto the serving thread.
+slower). `quick` scores one plain row of a fast model there; everything else hops onto the serving thread.
 """

@@ -1,7 +1,7 @@
 """The calls of the gRPC port, each with its policy: what may be called at all stands in `PUBLIC` and `ADMIN`.
 
 A call runs on one of the library's threads. What touches the data plane hops onto the serving thread, so that counts,
-ids and routing have one writer; parsing, reflection and metadata stay on the call's own thread.
+ids and routing have one writer; parsing, reflection, metadata and what `quick` answers stay on the call's own thread.
 """
 
 import asyncio
