@@ -6,6 +6,7 @@ look and its push until all others stand there too.
 
 import json
 import os
+import random
 import subprocess
 import sys
 import time
@@ -28,7 +29,7 @@ from mainspring.deliver.ports import GATE
 from mainspring.deliver.registry import Registry, register
 from mainspring.deliver.release import Champion, Plan, Release
 from mainspring.flows.audit import AuditPorts, verify
-from mainspring.flows.moves import Move, Moved, ReleasePorts
+from mainspring.flows.moves import Move, Moved, ReleasePorts, settle
 from mainspring.flows.release import promote, rollback
 from mainspring.kernel.digests import digest_of
 from mainspring.kernel.errors import MainspringError
@@ -183,6 +184,37 @@ def test_a_roll_back_and_promotions_at_once_have_one_winner(team: Path) -> None:
     assert sum("won" in entry for entry in said) == 1
     assert len(history(team)) == 4
     assert problems(team, ["e0"]) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(3))
+def test_racers_who_are_killed_anywhere_leave_one_line_and_one_record_a_move(team: Path, seed: int) -> None:
+    dice = random.Random(seed)
+    for _ in range(2):
+        running = []
+        for number in range(RACERS):
+            where = dice.choice(["", "release.commit", "ledger.append", "file.replace"])
+            env = os.environ | ({"MAINSPRING_FAILPOINT": f"{where}:kill"} if where else {})
+            what, version = dice.choice([("now", dice.randint(1, 5)), ("canary", dice.randint(1, 5)), ("rollback", 0)])
+            command = [
+                sys.executable,
+                __file__,
+                str(team / f"c{number}"),
+                what,
+                dice.choice(["e0", "e1"]),
+                str(version),
+            ]
+            running.append(subprocess.Popen(command, env=env, stdout=subprocess.PIPE))
+        for process in running:
+            process.communicate(timeout=120)
+            assert process.returncode in (0, _KILLED)
+    for environment in ("e0", "e1"):
+        settle(Move(environment=environment, model="m", actor="user:last", at=1), ports_of(team / "c0"))
+    ports = ports_of(team / "c0")
+    commits = [logged.commit for environment in ("e0", "e1") for logged in ports.files.log(environment)]
+    told = [event.body["commit"] for event in ports.ledger.read(kind="release.*")]
+    assert sorted(told) == sorted(commits)
+    assert len(history(team)) == len(commits) + 1
 
 
 def test_a_remote_that_is_down_changes_nothing_and_may_be_asked_again(team: Path) -> None:

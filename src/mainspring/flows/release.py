@@ -124,8 +124,8 @@ def _retried(
     """
     base: Release | None = None
     for attempt in range(TRIES):
-        settle(move, ports)
         current, expected = ports.files.read(move.environment)
+        settle(move, ports)  # after the look, so that whatever we build on has its record, also a killed racer's
         if attempt and current != base and not arrived(current):
             raise Conflict(f"{move.environment} was changed meanwhile: {_told(current)}", fix="decide again")
         base = current
