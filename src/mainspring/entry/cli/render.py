@@ -46,6 +46,12 @@ def render(*, only_check: bool, only_diff: bool, force: bool, as_json: bool) -> 
     if not as_json:
         changed = sum(len(paths) for paths in lists.values())
         present.say(f"{len(wanted)} files" + (" are as rendered" if only_check else f" rendered, {changed} changed"))
+        if not subject.places:
+            present.say(_LOCAL_ONLY)
+
+
+_LOCAL_ONLY = """no environment of the project file runs in a cluster; add one, for example
+  environments: {local: {}, staging: {platform: deployment, replicas: 2}}"""
 
 
 def _show(path: str, old: bytes | None, new: bytes | None) -> None:
