@@ -85,3 +85,11 @@ def test_bad_images_change_nothing(
     assert run(["-C", str(root), "ci", "images", *given]) == 2
     assert told in capsys.readouterr().err
     assert (root / "mainspring.yaml").read_bytes() == before
+
+
+@pytest.mark.parametrize("words", [("snapshot",), ("train",), ("gate", "1")])
+def test_a_mistyped_environment_means_nothing(
+    root: Path, words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["-C", str(root), *words, "--env", "prodution"]) == 2
+    assert "no environment 'prodution' [not_found]\n  fix: use one of: local, dev" in capsys.readouterr().err

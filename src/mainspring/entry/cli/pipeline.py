@@ -8,6 +8,7 @@ from mainspring.entry.cli import present
 from mainspring.entry.cli.options import here, json_option
 
 if TYPE_CHECKING:
+    from mainspring.app.workspace import Workspace
     from mainspring.develop.plan import Explanation
     from mainspring.flows.train import TrainResult
 
@@ -23,9 +24,8 @@ _environment = click.option(
 def snapshot(environment: str, as_json: bool) -> None:
     """Take a snapshot of every source; unchanged data makes no new version."""
     from mainspring.app.training import take_snapshot
-    from mainspring.app.workspace import open_workspace
 
-    taken = take_snapshot(open_workspace(here(), environment=environment))
+    taken = take_snapshot(_opened(environment))
     if as_json:
         present.emit({"version": taken.version, "digest": taken.digest, "new": taken.new, "rows": dict(taken.rows)})
         return
@@ -48,10 +48,9 @@ def train(  # noqa: PLR0913 - one option each
 ) -> int:  # fmt: skip
     """Train a candidate on the last snapshot and judge it against the champion (exit 3 if a gate refuses it)."""
     from mainspring.app.training import Trainer, asked_run, resumed_run
-    from mainspring.app.workspace import open_workspace
     from mainspring.kernel.times import parse_time
 
-    workspace = open_workspace(here(), environment=environment)
+    workspace = _opened(environment)
     with Trainer(workspace, progress=present.progress) as trainer:
         if not explain:
             trainer.start()
@@ -71,9 +70,8 @@ def train(  # noqa: PLR0913 - one option each
 def gate(version: int, environment: str, as_json: bool) -> int:
     """Show the verdict of the gates on VERSION, with every reason (exit 3 if it was refused)."""
     from mainspring.app.training import verdict_on
-    from mainspring.app.workspace import open_workspace
 
-    found = verdict_on(open_workspace(here(), environment=environment), version)
+    found = verdict_on(_opened(environment), version)
     if as_json:
         present.emit({"version": version, **found})
     else:
@@ -105,6 +103,19 @@ def sync(as_json: bool) -> None:
         present.emit({"versions": count})
     else:
         present.say(f"{count} versions shown in MLflow")
+
+
+def _opened(environment: str) -> "Workspace":
+    """Open the project for an environment that it has: a name that is mistyped must not mean this machine's stores."""
+    from mainspring.app.workspace import LOCAL, open_workspace
+    from mainspring.kernel.errors import NotFound
+
+    workspace = open_workspace(here(), environment=environment)
+    known = (LOCAL, *workspace.settings.environments)
+    if environment not in known:
+        fix = f"use one of: {', '.join(dict.fromkeys(known))}"
+        raise NotFound(f"the project has no environment {environment[:60]!r}", fix=fix)
+    return workspace
 
 
 def _explained(steps: "list[Explanation]", as_json: bool) -> int:
