@@ -238,6 +238,11 @@ def _tracking(section: DeliverySection) -> Tracking | None:
 def _environments(
     sections: Mapping[str, EnvironmentSection], monitoring: MonitoringSection, found: Findings
 ) -> Mapping[str, Environment]:
+    spaces: dict[str, str] = {}
+    for name in sections:  # a namespace's name has no _
+        other = spaces.setdefault(name.replace("_", "-"), name)
+        if other != name:
+            found.add(("environments", name), f"{name} and {other} would share a namespace", "rename one of them")
     return {name: _environment(name, section, monitoring, found) for name, section in sections.items()}
 
 

@@ -147,6 +147,7 @@ VALUES = [
     ("wrong form", "by: origin, max", "by: true, max", "features.weather.by", "project.type", "or a list"),
     ("secret reference", '"secret://env/ALERT_WEBHOOK"', '"env ALERT"', "alerts.to[0]", "project.value", "secret://env/NAME"),
     ("kubeflow", "platform: kserve", "platform: kubeflow", "environments.production.platform", "project.unsupported", "KServe today"),
+    ("same namespace", "  dev: {", "  dev-a: {}\n  dev_a: {}\n  dev: {", "environments.dev_a", "project.value", "share a namespace"),
     ("no knative", "platform: deployment, ", "platform: deployment, serverless: true, ", "environments.dev.serverless", "project.value", "platform: kserve"),
     ("every network", "platform: kserve", "platform: kserve\n    network: {outside: [0.0.0.0/0]}", "environments.production.network.outside[0]", "project.value", "every address"),
     ("host bits", "platform: kserve", "platform: kserve\n    network: {api: [10.0.0.1/8]}", "environments.production.network.api[0]", "project.value", "not a network"),
