@@ -21,7 +21,7 @@ def test_every_tool_is_pinned_by_name() -> None:
 
 
 def test_what_ci_installs_is_known() -> None:
-    found = re.search(r"in_ci=\((.*)\)", INSTALLER.read_text("utf-8"))
+    found = re.search(r"in_ci=\((.*?)\)", INSTALLER.read_text("utf-8"), re.DOTALL)
     debian = re.search(r"declare -A debian=\((.*?)\n\)", INSTALLER.read_text("utf-8"), re.DOTALL)
     assert found is not None
     assert debian is not None
