@@ -70,6 +70,18 @@ def render_ports(root: Path) -> RenderPorts:
     return RenderPorts(tree=Tree(root), dump=dump)
 
 
+def check_settled(root: Path) -> None:
+    """Raise `GitBusy` while a merge or another git command is under way where the files would go; elsewhere nothing."""
+    from mainspring.adapters.git.commands import GitFailed
+    from mainspring.adapters.git.repository import find_repository
+
+    try:
+        repository = find_repository(root)
+    except GitFailed:  # no repository: then nothing is under way in one
+        return
+    repository.check_quiet()
+
+
 def _place(workspace: Workspace, environment: Environment) -> Place:
     return Place(
         name=environment.name, platform=environment.platform, replicas=environment.replicas,

@@ -1,11 +1,16 @@
 """`mainspring render`: the files that a cluster and its pipelines need, from the project file."""
 
 import difflib
+from typing import TYPE_CHECKING
 
 import click
 
 from mainspring.entry.cli import present
 from mainspring.entry.cli.options import here, json_option
+
+if TYPE_CHECKING:
+    from mainspring.deliver.render.subject import Subject
+    from mainspring.flows.render import Difference, RenderPorts
 
 _SHOWN = 4000
 
@@ -20,7 +25,6 @@ def render(*, only_check: bool, only_diff: bool, force: bool, as_json: bool) -> 
     from mainspring.app.rendering import render_ports, subject_of
     from mainspring.app.workspace import open_workspace
     from mainspring.flows.render import RenderRefused, compare, expected
-    from mainspring.flows.render import render as write
 
     workspace = open_workspace(here())
     subject, ports = subject_of(workspace), render_ports(workspace.project.root)
@@ -30,7 +34,7 @@ def render(*, only_check: bool, only_diff: bool, force: bool, as_json: bool) -> 
         for path in (*found.missing, *found.stale, *found.edited, *found.extra):
             _show(path, ports.tree.read(path), wanted.get(path))
         return
-    found = compare(wanted, ports.tree) if only_check else write(subject, ports, force=force)
+    found = compare(wanted, ports.tree) if only_check else _write(subject, ports, force)
     lists = {"missing": found.missing, "stale": found.stale, "edited": found.edited, "extra": found.extra}
     if as_json:
         present.emit(
@@ -52,6 +56,14 @@ def render(*, only_check: bool, only_diff: bool, force: bool, as_json: bool) -> 
 
 _LOCAL_ONLY = """no environment of the project file runs in a cluster; add one, for example
   environments: {local: {}, staging: {platform: deployment, replicas: 2}}"""
+
+
+def _write(subject: "Subject", ports: "RenderPorts", force: bool) -> "Difference":
+    from mainspring.app.rendering import check_settled
+    from mainspring.flows.render import render as write
+
+    check_settled(here())
+    return write(subject, ports, force=force)
 
 
 def _show(path: str, old: bytes | None, new: bytes | None) -> None:
