@@ -1,6 +1,7 @@
 """The same release on every platform: who answers for which version, with which share, judged by which metrics."""
 
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from tests.unit.deliver.render_subject import place, subject
 
 from mainspring.deliver.documents import from_document
 from mainspring.deliver.release import Release
+from mainspring.deliver.render.subject import Vault
 from mainspring.entry.inference import metrics
 
 pytestmark = pytest.mark.tools
@@ -179,3 +181,25 @@ def test_before_the_first_release_nothing_serves(written: Path) -> None:
     for where in PLACES:
         documents = charts.read(charts.template(written, where, None))
         assert not kinds & {d["kind"] for d in documents}
+
+
+def test_the_agents_files_stand_where_secrets_would_be_mounted(tmp_path: Path) -> None:
+    source = Vault(means="agent", address="https://vault.vault.svc:8200", mount="ml", auth="kubernetes")
+    made = replace(subject(place("dev", "deployment", stores=STORES)), vault=source)
+    charts.write(made, tmp_path)
+    found = {d["kind"]: d for d in charts.read(charts.template(tmp_path, "dev", charts.release()))}
+    pod = found["Deployment"]["spec"]["template"]
+    assert kube_schemas.mistakes(found["Deployment"]) == []
+    mounts = {mount["mountPath"] for mount in pod["spec"]["containers"][0]["volumeMounts"]}
+    written = {
+        value for key, value in pod["metadata"]["annotations"].items() if "secret-volume-path" in key
+    }  # the agent mounts its own volume there: a second mount would be refused
+    assert written == {"/var/run/mainspring/tokens", "/var/run/mainspring/scrape"}
+    assert not mounts & written
+    volumes = {volume["name"]: volume for volume in pod["spec"]["volumes"]}
+    assert "tokens" not in volumes
+    (token,) = volumes["vault-token"]["projected"]["sources"]
+    assert token["serviceAccountToken"]["audience"] == "vault"
+    assert pod["spec"]["automountServiceAccountToken"] is False
+    name = pod["metadata"]["annotations"]["vault.hashicorp.com/agent-service-account-token-volume-name"]
+    assert name == "vault-token"

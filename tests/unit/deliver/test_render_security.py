@@ -1,9 +1,11 @@
 """Security files: no job both starts pods and reads secrets, no flow is open unnamed, no secret is ever written."""
 
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from ipaddress import ip_network
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -194,3 +196,19 @@ def test_the_proxys_configuration_is_json_with_every_path_behind_a_token() -> No
     ]
     assert [item["name"] for item in filters] == ["health", "jwt", "roles", "router"]
     assert filters[1]["typed_config"]["rules"] == [{"match": {"prefix": "/"}, "requires": {"provider_name": "issuer"}}]
+
+
+GOLDEN = Path(__file__).resolve().parents[2] / "golden" / "security"
+
+
+@pytest.mark.parametrize("name", ["rbac-minimal.yaml", "network-policies.yaml", "vault.yaml"])
+def test_the_reviewed_files_are_what_is_rendered(name: str) -> None:
+    """Who changes them reads the difference; MAINSPRING_GOLDEN=write writes them anew."""
+    content = everything(project())[f"security/{name}"]
+    assert isinstance(content, Objects)
+    here = [d for d in content.documents if d["metadata"]["namespace"] == "flight-delay-production"]
+    text, path = dump(Objects(here)), GOLDEN / name
+    if os.environ.get("MAINSPRING_GOLDEN") == "write":
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8", newline="\n")
+    assert text.splitlines() == path.read_text(encoding="utf-8").splitlines()

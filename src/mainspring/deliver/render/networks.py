@@ -28,6 +28,7 @@ _SEEN = {  # which stores a job opens; the server opens no ledger
     "server": ("models", "online"), "steps": ("ledger", "models", "tables", "tracking"),
     "watch": ("ledger", "models", "tables", "online", "tracking"),
 }  # fmt: skip
+_TESTED = ("deployment", "rollouts")
 _JOBS = {"": (), "cronjob": ("watch",), "cronworkflow": ("steps", "watch")}
 Rule = dict[str, Any]
 
@@ -45,6 +46,11 @@ def _place(subject: Subject, place: Place) -> Iterator[Rule]:
         "ingress": [*_asked(subject, place), _flow("from", [_namespace("monitoring", "prometheus")], METRICS_PORT)],
         "egress": [*_stores(place, "server"), *_vault(subject)],
     })  # fmt: skip
+    if place.platform in _TESTED:  # the pod of `helm test`
+        server = {"podSelector": {"matchLabels": selector(subject, "server")}}
+        yield _policy(subject, place, "test", selector(subject, "test"), {
+            "ingress": [], "egress": [_flow("to", [server], PORT)],
+        })  # fmt: skip
     for job in _JOBS[place.scheduler]:
         yield _policy(subject, place, job, selector(subject, job), {
             "ingress": [], "egress": [*_stores(place, job), *_work(subject, place, job)],
@@ -85,8 +91,9 @@ def _asked(subject: Subject, place: Place) -> Iterator[Rule]:
     """Yield who may ask for predictions: the gateway's namespaces, under Knative by way of its sidecar."""
     ports = (PORT, GRPC_PORT, *((8012, 8112) if place.serverless else ()))
     yield _flow("from", [_namespace(name) for name in _callers(place)], *ports)
-    if place.scheduler:
-        yield _flow("from", [{"podSelector": {"matchLabels": selector(subject, "watch")}}], PORT)
+    inside = [*(["watch"] if place.scheduler else []), *(["test"] if place.platform in _TESTED else [])]
+    if inside:
+        yield _flow("from", [{"podSelector": {"matchLabels": selector(subject, job)}} for job in inside], PORT)
 
 
 def _work(subject: Subject, place: Place, job: str) -> Iterator[Rule]:
