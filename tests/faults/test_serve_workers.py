@@ -62,9 +62,9 @@ class Several(NamedTuple):
 
 
 @contextlib.contextmanager
-def several(folder: Path, count: int = 2) -> Iterator[Several]:
+def several(folder: Path, *more: str, count: int = 2) -> Iterator[Several]:
     process = subprocess.Popen(
-        [sys.executable, str(SCRIPT), str(folder), "--workers", str(count)], stdout=subprocess.PIPE, text=True,
+        [sys.executable, str(SCRIPT), str(folder), "--workers", str(count), *more], stdout=subprocess.PIPE, text=True,
         stderr=subprocess.DEVNULL, env={**os.environ, "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
     with process:

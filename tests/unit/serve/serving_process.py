@@ -10,13 +10,14 @@ import os
 import sys
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 from tests.unit.serve.serving_kit import Parts, RealClock, TinyEngine, fleet_of
 
 from mainspring.adapters.files.logs import SegmentWriter
 from mainspring.entry.inference.access import KeyRing, NoTokens
-from mainspring.entry.inference.binding import Addresses, Listening
+from mainspring.entry.inference.binding import Address, Addresses, Listening
 from mainspring.entry.inference.protocol import Deadlines
 from mainspring.entry.inference.server import Stop, run
 from mainspring.entry.inference.supervisor import supervise
@@ -47,7 +48,9 @@ def announce(at: Addresses) -> None:
 
 
 def announce_all(at: Addresses) -> None:
-    sys.stdout.write(json.dumps({"public": at.public, "admin": at.admin, "metrics": at.metrics}) + "\n")
+    sys.stdout.write(
+        json.dumps({"public": at.public, "admin": at.admin, "metrics": at.metrics, "grpc": at.grpc}) + "\n"
+    )
     sys.stdout.flush()
 
 
@@ -71,13 +74,18 @@ def serve(given: argparse.Namespace) -> None:
         threading.Thread(target=end_with_parent, args=(stop,), daemon=True).start()
     run(
         fleet_of(parts, log), KeyRing(NoTokens(), RealClock()), stop=stop,
-        listening=Listening(drain_s=DRAIN_S, listener=given.listener, deadlines=deadlines),
+        listening=Listening(drain_s=DRAIN_S, listener=given.listener, deadlines=deadlines, grpc=grpc_of(given)),
         ready=announce_all if worker or given.json else announce,
     )  # fmt: skip
 
 
-def command(folder: Path, number: int, listener: int) -> list[str]:
-    return [sys.executable, __file__, str(folder), "--worker", str(number), "--listener", str(listener)]
+def grpc_of(given: argparse.Namespace) -> Address | None:
+    return None if given.grpc < 0 else Address(port=given.grpc)
+
+
+def command(folder: Path, number: int, listener: int, grpc: int) -> list[str]:
+    words = [sys.executable, __file__, str(folder), "--worker", str(number), "--listener", str(listener)]
+    return [*words, "--grpc", str(grpc)] if grpc else words
 
 
 if __name__ == "__main__":
@@ -86,14 +94,15 @@ if __name__ == "__main__":
     reader.add_argument("--workers", type=int, default=0)
     reader.add_argument("--worker", type=int, default=0)
     reader.add_argument("--listener", type=int, default=-1)
+    reader.add_argument("--grpc", type=int, default=-1)
     reader.add_argument("--slow-ms", type=float, default=0)
     reader.add_argument("--deadline-s", type=float, default=10)
     reader.add_argument("--json", action="store_true")
     given = reader.parse_args()
     if given.workers:
         supervise(
-            given.workers, lambda number, listener: command(given.folder, number, listener),
-            KeyRing(NoTokens(), RealClock()), listening=Listening(drain_s=DRAIN_S), ready=announce_all,
+            given.workers, partial(command, given.folder), KeyRing(NoTokens(), RealClock()),
+            listening=Listening(drain_s=DRAIN_S, grpc=grpc_of(given)), ready=announce_all,
         )  # fmt: skip
     else:
         serve(given)

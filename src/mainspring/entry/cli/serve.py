@@ -122,18 +122,19 @@ def _supervise(room: "ServerRoom", clock: str, as_json: bool, given: dict[str, A
 
     if sys.platform == "win32" or clock == "replay":
         raise InvalidValue("several workers on Windows or in a replay", fix="leave --workers out")
-    if given["grpc_port"] is not None:
-        raise InvalidValue("gRPC with several workers", fix="leave --workers or --grpc-port out")
+    if given["grpc_port"] is not None and sys.platform != "linux":
+        raise InvalidValue("gRPC with several workers needs Linux", fix="leave --workers or --grpc-port out")
     tokens, time = key_parts(room)
     count = given["workers"]
 
-    def command(number: int, listener: int) -> list[str]:
+    def command(number: int, listener: int, grpc: int) -> list[str]:
         return [
             sys.executable, "-m", "mainspring", "-C", str(room.root), "serve", "--env", room.environment,
             "--host", given["host"], "--port", str(given["port"]), "--drain", str(given["drain"]), "--json",
             "--worker", f"{number}/{count}", "--listener", str(listener), *_told(given),
             "--cache-mb", str(room.cache_mb), *(["--explain"] if room.explain else []), *words(given),
             *(word for url in room.log_sinks for word in ("--log-sink", url)),
+            *(["--grpc-port", str(grpc)] if grpc else []),
         ]  # fmt: skip
 
     def ready(at: "Addresses") -> None:

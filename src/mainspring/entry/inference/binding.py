@@ -38,6 +38,11 @@ class Address:
             return self.host == "localhost" or ipaddress.ip_address(self.host).is_loopback
         return False
 
+    @property
+    def text(self) -> str:
+        """Return `host:port`."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Addresses:
@@ -101,6 +106,24 @@ def bound(at: Address, *, shared: bool = False) -> socket.socket:
             f"port {at.port} of {at.host[:80]} cannot be used: {error.strerror}", fix="use another port, or 0"
         ) from error
     return listener
+
+
+def reserved(at: Address) -> socket.socket:
+    """Return a socket that keeps a port for listeners of our own processes, which all bind it (Linux: SO_REUSEPORT).
+
+    It never listens itself; the kernel deals connections to those that do.
+    """
+    family = socket.AF_INET6 if ":" in at.host else socket.AF_INET
+    keeper = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        keeper.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        keeper.bind((at.host, at.port))
+    except OSError as error:
+        keeper.close()
+        raise PortTaken(
+            f"port {at.port} of {at.host[:80]} cannot be used: {error.strerror}", fix="use another port, or 0"
+        ) from error
+    return keeper
 
 
 def url(listener: socket.socket) -> str:

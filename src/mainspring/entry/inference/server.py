@@ -147,7 +147,7 @@ class _Server:
         from mainspring.entry.inference.grpc.server import GrpcPorts
 
         gate = Gate(self._ring, always=not self._at.grpc.loopback)
-        return GrpcPorts(self._desk, gate, loop, self._at.grpc)
+        return GrpcPorts(self._desk, gate, loop, self._at.grpc, shared=self._at.listener >= 0)
 
     async def _stopping(self, stop: Stop, ports: list["asyncio.Task[None]"]) -> None:
         while not self._signals.count and not stop.asked.is_set() and not any(task.done() for task in ports):

@@ -6,13 +6,14 @@ import json
 import logging
 import signal
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import reduce
 
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from mainspring.entry.inference.access import Gate, KeyRing
 from mainspring.entry.inference.admin import check_local, check_page
-from mainspring.entry.inference.binding import Addresses, Listening, bound, check_addresses
+from mainspring.entry.inference.binding import Addresses, Listening, bound, check_addresses, reserved
 from mainspring.entry.inference.bodies import read_body, send_bytes, send_json
 from mainspring.entry.inference.loops import Port, Signals, Stop, all_started, allow_connections, loop_factory, port_of
 from mainspring.entry.inference.protocol import BoundedProtocol, sweep_forever
@@ -24,7 +25,7 @@ from mainspring.entry.inference.workers import Worker, WorkerFailed, Workers
 from mainspring.serve.errors import ModelFailed, NotReady, RequestRefused
 
 _log = logging.getLogger("mainspring.inference")
-Command = Callable[[int, int], Sequence[str]]
+Command = Callable[[int, int, int], Sequence[str]]
 _LIMIT = 65_536
 _OK = 200
 _POLL_S = 1.0
@@ -40,7 +41,8 @@ def supervise(
 ) -> None:  # fmt: skip
     """Serve with `count` processes until SIGTERM, SIGINT or `stop`; raise `WorkerFailed` if one ended badly.
 
-    command: returns what starts worker number k, given k and the descriptor of its listener.
+    command: returns what starts worker number k, given k, the descriptor of its listener and the gRPC port that all
+    workers share (0: none).
     """
     check_addresses(listening, ring)
     for name in ("uvicorn.error", "uvicorn.access"):
@@ -50,6 +52,9 @@ def supervise(
             public=stack.enter_context(bound(listening.public, shared=True)),
             admin=stack.enter_context(bound(listening.admin)), metrics=stack.enter_context(bound(listening.metrics)),
         )  # fmt: skip
+        if listening.grpc is not None:
+            port = stack.enter_context(reserved(listening.grpc)).getsockname()[1]
+            listening = replace(listening, grpc=replace(listening.grpc, port=port))
         allow_connections()
         with asyncio.Runner(loop_factory=loop_factory()) as runner:
             runner.run(_Parent(count, command, ring, listening).run(sockets, ready, stop or Stop.new()))
@@ -77,9 +82,12 @@ class _Parent:
 
     async def run(self, sockets: Sockets, ready: Callable[[Addresses], None], stop: Stop) -> None:
         """Start the workers, speak for them, and end with them."""
-        fd, addresses = sockets.public.fileno(), sockets.addresses()
+        fd, grpc = sockets.public.fileno(), self._at.grpc
+        addresses, shared = sockets.addresses(grpc.text if grpc else ""), grpc.port if grpc else 0
         with self._signals.handled():
-            self._workers = workers = Workers(self._count, lambda number: self._command(number, fd), fd, self._gone)
+            self._workers = workers = Workers(
+                self._count, lambda number: self._command(number, fd, shared), fd, self._gone
+            )
             beside = [
                 asyncio.create_task(sweep_forever(p.server_state.connections, self._at.deadlines)) for p in self._ports
             ]

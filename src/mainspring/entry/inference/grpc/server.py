@@ -19,18 +19,26 @@ _THREADS = 4
 _CALLS = 512  # at once; more are answered RESOURCE_EXHAUSTED by the library
 _OPTIONS = (
     ("grpc.max_receive_message_length", BODY_LIMIT), ("grpc.max_send_message_length", -1),
-    ("grpc.max_metadata_size", 16_384), ("grpc.so_reuseport", 0), ("grpc.http2.max_ping_strikes", 2),
+    ("grpc.max_metadata_size", 16_384), ("grpc.http2.max_ping_strikes", 2),
     ("grpc.max_connection_idle_ms", 300_000), ("grpc.keepalive_time_ms", 120_000),
 )  # fmt: skip
 
 
 class GrpcPort:
-    """One listening port. Raises `PortTaken` where it cannot be had."""
+    """One listening port. Raises `PortTaken` where it cannot be had.
 
-    def __init__(self, running: Running, tables: Mapping[str, Table], at: Address, threads: int = _THREADS) -> None:
+    shared: other processes of ours listen on it too, and the kernel deals connections among them.
+    """
+
+    def __init__(
+        self, running: Running, tables: Mapping[str, Table], at: Address, *, threads: int = _THREADS,
+        shared: bool = False,
+    ) -> None:  # fmt: skip
         pool = concurrent.futures.ThreadPoolExecutor(threads, thread_name_prefix="grpc")
         self._pool = pool
-        self._server = grpc.server(pool, options=_OPTIONS, maximum_concurrent_rpcs=_CALLS)
+        self._server = grpc.server(
+            pool, options=(*_OPTIONS, ("grpc.so_reuseport", int(shared))), maximum_concurrent_rpcs=_CALLS
+        )
         self._server.add_generic_rpc_handlers(tuple(_service(running, name, table) for name, table in tables.items()))
         host = f"[{at.host}]" if ":" in at.host else at.host
         try:
@@ -50,24 +58,32 @@ class GrpcPort:
 
 
 class GrpcPorts:
-    """The port of predictions, and on loopback the one of the model repository, for this machine's own tools."""
+    """The port of predictions, and on loopback the one of the model repository, for this machine's own tools.
 
-    def __init__(self, desk: Desk, gate: Gate, loop: asyncio.AbstractEventLoop, at: Address) -> None:
+    One of several workers (shared) has no port of the repository: its parent speaks for all of them, over HTTP.
+    """
+
+    def __init__(
+        self, desk: Desk, gate: Gate, loop: asyncio.AbstractEventLoop, at: Address, *, shared: bool = False
+    ) -> None:
         local = Gate(gate.ring, never=True)
         public = Running(desk=desk, gate=gate, loop=loop, quick=QuickCalls(desk, gate))
-        self._public = GrpcPort(public, PUBLIC, at)
-        self._admin = GrpcPort(Running(desk=desk, gate=local, loop=loop, repository=desk.fleet), ADMIN, Address(), 1)
-        self.addresses = (self._public.address, self._admin.address)
+        self._public = GrpcPort(public, PUBLIC, at, shared=shared)
+        self._ports = [self._public]
+        if not shared:
+            repository = Running(desk=desk, gate=local, loop=loop, repository=desk.fleet)
+            self._ports.append(GrpcPort(repository, ADMIN, Address(), threads=1))
+        self.addresses = (self._public.address, "" if shared else self._ports[-1].address)
 
     def start(self) -> None:
         """Answer calls from now on."""
-        self._public.start()
-        self._admin.start()
+        for port in self._ports:
+            port.start()
 
     def stop(self, grace_s: float) -> None:
         """End as `GrpcPort.stop` does, the predictions first."""
-        self._public.stop(grace_s)
-        self._admin.stop(1.0)
+        for port in self._ports:
+            port.stop(grace_s if port is self._public else 1.0)
 
 
 def _service(running: Running, name: str, table: Table) -> Any:  # noqa: ANN401 - grpcio has no types
