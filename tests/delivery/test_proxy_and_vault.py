@@ -1,6 +1,8 @@
 """The rendered security files at work: Envoy in front of MLflow's port, and Vault's policies in OpenBao."""
 
 import json
+import os
+import signal
 import subprocess
 import threading
 import time
@@ -24,7 +26,7 @@ from tests import tools
 from tests.unit.deliver.test_render_security import TRACKING, project
 
 from mainspring.deliver.render import mlflow, vault
-from mainspring.deliver.render.content import Text
+from mainspring.deliver.render.content import Objects, Text
 
 pytestmark = pytest.mark.tools
 KEY, STRANGER = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
@@ -80,17 +82,19 @@ class Upstream(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def running(argv: list[str], ready: str, **how: Any) -> Iterator[None]:  # noqa: ANN401 - of Popen
+def running(argv: list[str], ready: str, *, seconds: float = 30, **how: Any) -> Iterator[None]:  # noqa: ANN401 - of Popen
     """Run a program until the block ends; it is ready when `ready` answers at all."""
-    process = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=tools.quiet(), **how)
+    process = subprocess.Popen(
+        argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=tools.quiet(), start_new_session=True, **how
+    )
     try:
-        until = time.monotonic() + 30
+        until = time.monotonic() + seconds
         while status(ready)[0] == 0:
             assert process.poll() is None and time.monotonic() < until, argv[0]  # noqa: PT018 - either is the end
             threading.Event().wait(0.1)
         yield
     finally:
-        process.kill()
+        os.killpg(process.pid, signal.SIGKILL)  # a group of its own: MLflow has workers
         process.wait(10)
 
 
@@ -235,3 +239,37 @@ def test_each_environment_reads_its_own_secrets_and_no_others(bao: str, tmp_path
     assert list(reads("dev_1", "flight-delay-dev-1:flight-delay-secrets").values()) == [403, 403, 200, 200, 403]
     assert reads("production", "flight-delay-production:flight-delay-steps")["login"] == 400
     assert reads("production", "flight-delay-dev-1:flight-delay-secrets")["login"] == 400
+
+
+@pytest.mark.slow
+def test_the_real_mlflow_answers_behind_the_proxy_as_roles_say(tmp_path: Path) -> None:
+    (deployment,) = [
+        d for content in mlflow.files(project()).values() if isinstance(content, Objects)
+        for d in content.documents if d["kind"] == "Deployment"
+    ]  # fmt: skip
+    rendered = deployment["spec"]["template"]["spec"]["containers"][0]
+    upstream, listen = free_port(), free_port()
+    words = [word.replace("/mlflow/", f"{tmp_path}/").replace("=5000", f"={upstream}") for word in rendered["args"]]
+    issuer = ThreadingHTTPServer(("127.0.0.1", 0), Upstream)
+    threading.Thread(target=issuer.serve_forever, daemon=True).start()
+    here = replace(TRACKING, keys=f"http://127.0.0.1:{issuer.server_port}/jwks")
+    config = mlflow.envoy(here, listen=listen, upstream=upstream)
+    config["admin"]["address"]["socket_address"]["port_value"] = free_port()
+    (tmp_path / "envoy.json").write_text(json.dumps(config))
+    proxy = [tools.program("envoy"), "-c", str(tmp_path / "envoy.json"), "--concurrency", "1", "--disable-hot-restart"]
+    url, experiments = f"http://127.0.0.1:{listen}", "/api/2.0/mlflow/experiments/"
+    command = [str(tools.environment("mlflow") / "bin" / "mlflow"), *words]
+    behind = running(command, f"http://127.0.0.1:{upstream}/health", seconds=120, cwd=tmp_path)
+    with behind, running(proxy, f"{url}/proxy/healthz"):
+        outside = {"Host": "mlflow.example", "content-type": "application/json"}
+        new: dict[str, Any] = {"name": "flights"}
+        assert status(url + experiments + "create", "POST", "", new, **outside)[0] == 401
+        assert status(url + experiments + "create", "POST", token(**READ), new, **outside)[0] == 403
+        code, made = status(url + experiments + "create", "POST", token(**WRITE), new, **outside)
+        assert (code, list(made)) == (200, ["experiment_id"])
+        sought: dict[str, Any] = {"max_results": 10}
+        code, found = status(url + experiments + "search", "POST", token(**READ), sought, **outside)
+        assert code == 200
+        assert "flights" in {experiment["name"] for experiment in found["experiments"]}
+    issuer.shutdown()
+    issuer.server_close()
