@@ -63,6 +63,7 @@ def test_training_again_reuses_every_step_and_adds_no_event(small: Small) -> Non
     assert other.seconds["train-model"] == first.seconds["train-model"] > 0
 
 
+@pytest.mark.slow
 def test_an_earlier_moment_shares_the_fetched_data_and_the_champion_is_paired(small: Small) -> None:
     first = train(small.run(day=45), GATES, small.ports, actor="user:test")
     second = train(small.run("r2", champion=first.digest), GATES, small.ports, actor="user:test")

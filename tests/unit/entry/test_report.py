@@ -278,6 +278,7 @@ def test_another_schema_is_refused() -> None:
         render({"schema": 2})
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(
     st.sampled_from([None, math.nan, math.inf, -1, 0, 1e300, 10**18, 10**400, "7", True, [], {}]), st.integers(0, 9999)
