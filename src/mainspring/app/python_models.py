@@ -44,7 +44,7 @@ class PythonEngine:
         argv = [sys.executable, "-P", "-m", "mainspring.app.python_models"]
         self.sidecar = Sidecar(argv, lambda: msgspec.msgpack.encode(told), log=log, patience=patience)
         self._names, self._poison = [item.name for item in inputs], PoisonList()
-        weakref.finalize(self, self.sidecar.close)
+        weakref.finalize(self, self.sidecar.close, 0.0)  # perhaps on the event loop: nobody waits for it
         self.sidecar.start()
 
     def __call__(self, columns: Columns, /) -> Floats:

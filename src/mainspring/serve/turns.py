@@ -9,6 +9,7 @@ logged with the pair. If too much waits for that, the request is logged without,
 import asyncio
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 from mainspring.kernel.records import LoggedRequest
 from mainspring.serve.batching import Outcome, alone
@@ -105,10 +106,8 @@ class Turns:
     def _asked(self, prepared: Prepared, features: Features) -> Told:
         """Ask a slow challenger; where its lane is full, it will be late."""
         if prepared.challenger is not None and features.challenger is not None:
-            try:
+            with suppress(Overloaded):
                 return self.challenger.start(prepared.challenger, features.challenger)
-            except Overloaded:
-                pass
         return asyncio.get_running_loop().create_future()
 
     async def _champion(self, version: Version, features: Features) -> Scored:

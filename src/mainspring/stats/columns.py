@@ -23,6 +23,16 @@ def take(columns: Columns, rows: Array) -> Columns:
     return {name: values[rows] for name, values in columns.items()}
 
 
+def blanked(values: Array) -> Array:
+    """Return strings with null as "": what every model is trained and asked with. `values` is not changed."""
+    missing = np.asarray(values == None)  # noqa: E711 - elementwise
+    if not missing.any():
+        return values
+    filled = values.copy()
+    filled[missing] = ""
+    return filled
+
+
 def is_null(values: Array) -> NDArray[np.bool_]:
     """Tell which values are null: NaN in numbers, None in strings."""
     if values.dtype == object:

@@ -1,6 +1,8 @@
 """A process beside the server: it answers, refuses, crashes and hangs without taking the server with it."""
 
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -87,3 +89,26 @@ def test_what_cannot_start_is_told(tmp_path: Path) -> None:
     broken = Sidecar([sys.executable, "-c", "raise SystemExit(4)"], lambda: b"", log=tmp_path / "log")
     with pytest.raises(SidecarGone, match="status 4"):
         broken.call(b"a")
+
+
+def test_an_end_at_once_does_not_wait_for_a_call(tmp_path: Path) -> None:
+    busy = Sidecar(ARGV, lambda: b"", log=tmp_path / "log")
+    busy.start()
+    told: list[SidecarGone] = []
+
+    def hangs() -> None:
+        try:
+            busy.call(b"z")
+        except SidecarGone as error:
+            told.append(error)
+
+    thread = threading.Thread(target=hangs)
+    thread.start()
+    while not busy._turn.locked():
+        time.sleep(0.01)
+    began = time.monotonic()
+    busy.close(0.0)
+    thread.join(20)
+    assert time.monotonic() - began < 5.0
+    assert [error.asked for error in told] == [True]
+    assert busy.pid == 0

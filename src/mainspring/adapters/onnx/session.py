@@ -17,9 +17,8 @@ import onnxruntime as ort
 from mainspring.adapters.onnx.joined import joined
 from mainspring.kernel.contract import Input
 from mainspring.kernel.errors import Damaged, InvalidValue
-from mainspring.stats.columns import Array, Floats
+from mainspring.stats.columns import Array, Floats, blanked
 
-MISSING_TEXT = ""
 _ERRORS_ONLY = 3
 _LARGEST = 2.0**53
 _NUMBERS: Mapping[str, Any] = {
@@ -63,7 +62,7 @@ class Session:
                 _check_whole(values, name)
             feed[name] = _QUIET.context.run(values.astype, kind)
         for name, place in self._text_feeds:
-            feed[name] = as_texts(texts[:, place : place + 1])
+            feed[name] = blanked(texts[:, place : place + 1])
         scores = self._session.run(self._output, feed)[0]
         return np.asarray(scores if scores.ndim == 1 else scores.reshape(-1), np.float64)
 
@@ -112,12 +111,3 @@ def _check_whole(values: Array, name: str) -> None:
     """Refuse what an integer cannot hold: the cast would turn a missing value into a number."""
     if not (np.isfinite(values) & (np.trunc(values) == values) & (np.abs(values) <= _LARGEST)).all():
         raise InvalidValue(f"input {name!r} takes whole numbers", fix="send a whole number in every row, not null")
-
-
-def as_texts(values: Array) -> Array:
-    """Return an object array of str with missing values as ""; training does the same."""
-    missing = np.asarray(values == None)  # noqa: E711 - elementwise
-    if missing.any():
-        values = values.copy()
-        values[missing] = MISSING_TEXT
-    return values

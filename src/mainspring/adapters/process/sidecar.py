@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from mainspring.adapters.process.ending import ended
 from mainspring.adapters.process.worker import scrubbed
 from mainspring.kernel.errors import InvalidValue, MainspringError
 
@@ -102,10 +103,17 @@ class Sidecar:
                 error.asked = True
                 raise
 
-    def close(self) -> None:
-        """End the process: it sees the end of its input, and is killed if that does not do."""
-        with self._turn:
-            self._end(_STOP_S)
+    def close(self, patience_s: float = _STOP_S) -> None:
+        """End the process, and with it a call that takes longer than `patience_s` seconds from now; 0: at once."""
+        if not self._turn.acquire(timeout=patience_s):
+            process = self._process
+            if process is not None:
+                process.kill()
+            self._turn.acquire()
+        try:
+            self._end(patience_s)
+        finally:
+            self._turn.release()
 
     def _ready(self) -> None:
         if self.pid:
@@ -170,19 +178,7 @@ class Sidecar:
     def _end(self, patience_s: float) -> int | None:
         """End the process and return its status."""
         process, self._process = self._process, None
-        if process is None:
-            return None
-        with suppress(OSError):
-            if process.stdin:
-                process.stdin.close()
-        try:
-            process.wait(timeout=patience_s)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        if process.stdout:
-            process.stdout.close()
-        return process.returncode
+        return None if process is None else ended(process, patience_s)
 
 
 def _write(stream: IO[bytes], payload: bytes) -> None:

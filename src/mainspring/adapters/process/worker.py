@@ -15,6 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
+from mainspring.adapters.process.ending import ended
 from mainspring.adapters.process.turns import Turns
 from mainspring.develop.errors import StepFailed, StepTimeout, told
 from mainspring.develop.steps import Outcome, read_outcome
@@ -112,16 +113,7 @@ class KeptWorker:
             return
         if unused:
             process.terminate()
-        if process.stdin:
-            with suppress(OSError):  # it has gone already
-                process.stdin.close()
-        try:
-            process.wait(timeout=_STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        if process.stdout:
-            process.stdout.close()
+        ended(process, _STOP_SECONDS)
 
     def _start(self) -> None:
         self._log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)

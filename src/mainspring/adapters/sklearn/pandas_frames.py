@@ -4,9 +4,7 @@ import numpy as np
 import pandas as pd
 
 from mainspring.kernel.contract import Input
-from mainspring.stats.columns import Array, Columns, Floats
-
-MISSING_TEXT = ""
+from mainspring.stats.columns import Array, Columns, Floats, blanked
 
 
 def inputs_of(columns: Columns) -> tuple[Input, ...]:
@@ -18,7 +16,7 @@ def inputs_of(columns: Columns) -> tuple[Input, ...]:
 
 def rounded(columns: Columns) -> Columns:
     """Return columns as every model sees them: numbers rounded to float32, missing strings as ""."""
-    return {name: _texts(values) if values.dtype == object else _floats(values) for name, values in columns.items()}
+    return {name: blanked(values) if values.dtype == object else _floats(values) for name, values in columns.items()}
 
 
 def frame_of(columns: Columns) -> pd.DataFrame:
@@ -36,11 +34,3 @@ def target_of(target: Floats) -> pd.Series:
 def _floats(values: Array) -> Array:
     with np.errstate(over="ignore"):
         return values.astype(np.float32).astype(np.float64)
-
-
-def _texts(values: Array) -> Array:
-    missing = np.asarray(values == None)  # noqa: E711 - elementwise
-    if missing.any():
-        values = values.copy()
-        values[missing] = MISSING_TEXT
-    return values
