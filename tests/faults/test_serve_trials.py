@@ -22,9 +22,7 @@ from tests.unit.serve.serving_kit import (
     running,
 )
 
-from mainspring.entry.inference.desk import DeskRules
 from mainspring.kernel.errors import Damaged
-from mainspring.serve.admission import ConcurrencyRules
 from mainspring.serve.errors import ModelGone
 from mainspring.serve.ports import LoadedModel
 from mainspring.serve.router import places
@@ -217,8 +215,7 @@ def test_a_hundred_hot_swaps_under_load_fail_no_request_and_mix_no_versions(tmp_
         caller.close()
         return seen
 
-    roomy = DeskRules(concurrency=ConcurrencyRules(smallest=100, first=100))  # admission has tests of its own
-    with running(tmp_path, parts, rules=roomy) as server, ThreadPoolExecutor(3) as pool:
+    with running(tmp_path, parts) as server, ThreadPoolExecutor(3) as pool:
         seen = [pool.submit(load, server, name) for name in range(3)]
         for turn in range(100):
             parts.releases.set(1 + turn % 3)

@@ -24,6 +24,7 @@ from mainspring.kernel.digests import digest_bytes
 from mainspring.kernel.errors import Damaged, MainspringError
 from mainspring.kernel.records import LoggedRequest
 from mainspring.kernel.times import Clock, FixedClock
+from mainspring.serve.admission import ConcurrencyRules
 from mainspring.serve.fleet import Fleet, Member
 from mainspring.serve.inference import Asked, Reply, infer_now
 from mainspring.serve.log import PredictionLog
@@ -255,6 +256,9 @@ def fleet_of(parts: Parts, log: PredictionLog, labels: Labels | None = None) -> 
     return Fleet((Member(label="", plane=parts.plane, log=log, reconciler=parts.reconciler, labels=labels),))
 
 
+ROOMY = DeskRules(concurrency=ConcurrencyRules(smallest=100, first=100))  # admission has tests of its own
+
+
 @contextlib.contextmanager
 def running(
     root: Path, parts: Parts | None = None, listening: Listening | None = None, *,
@@ -275,7 +279,9 @@ def running(
 
     at = listening or Listening(drain_s=0.1, poll_s=0.05)
     thread = threading.Thread(
-        target=lambda: run(fleet_of(made, log, labels), ring, listening=at, rules=rules, ready=announced, stop=stop)
+        target=lambda: run(
+            fleet_of(made, log, labels), ring, listening=at, rules=rules or ROOMY, ready=announced, stop=stop
+        )
     )
     thread.start()
     if not ready.wait(20):

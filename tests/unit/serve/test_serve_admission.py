@@ -81,6 +81,19 @@ def test_a_lane_that_works_in_parallel_is_used_to_its_width() -> None:
     assert 8 <= limit.limit <= 24
 
 
+def test_a_rise_that_nobody_notices_is_not_overload() -> None:
+    """A busy machine makes 50 us of six callers 2 ms: all six are served on. 5 ms more is overload."""
+    limit, now = ConcurrencyLimit(), 0.0
+    for took, kept in ((0.000_05, True), (0.002, True), (0.005, False)):
+        for _ in range(500):
+            now += took
+            for _ in range(min(6, limit.limit)):
+                limit.enter(now)
+            for _ in range(limit.in_flight):
+                limit.leave(took, now)
+        assert (limit.limit >= 6) is kept
+
+
 def test_who_failed_early_teaches_nothing() -> None:
     limit = ConcurrencyLimit(ConcurrencyRules(samples=1, window_s=0))
     limit.enter(0.0)
