@@ -17,6 +17,7 @@ from mainspring.serve.errors import (
     WrongMethod,
 )
 from mainspring.serve.inference import Reply
+from mainspring.serve.protocols.depth import refuse_depth
 from mainspring.serve.protocols.seldon import error_status
 from mainspring.serve.protocols.v2_answers import error_document
 
@@ -135,6 +136,7 @@ def answer_headers(reply: Reply) -> list[Header]:
 
 def parse_object(body: bytes) -> dict[str, Any]:
     """Return a small JSON object; {} for an empty body."""
+    refuse_depth(body)
     try:
         document = json.loads(body) if body else {}
     except (ValueError, RecursionError) as error:

@@ -12,6 +12,7 @@ import msgspec
 import numpy as np
 
 from mainspring.serve.errors import BadBody, BadInput, BadParameter, BadTensor, TooLarge, shown
+from mainspring.serve.protocols.depth import refuse_depth
 from mainspring.serve.protocols.duplicates import counted, quotation_marks, refuse_duplicate_keys, strings_in
 from mainspring.serve.protocols.v2_parameters import ASKED_AT, KEY, MAX_NAME, checked_keys, checked_times
 from mainspring.serve.protocols.v2_requests import LARGE, by_simdjson
@@ -38,17 +39,14 @@ _NOTHING = Beside()
 
 def parse_object(body: bytes, protocol: str) -> dict[str, Any]:
     """Return the JSON object in `body`, without duplicate members, or raise `BadBody`."""
+    refuse_depth(body)
     try:
         document = _json.decode(body)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise BadBody(f"not JSON: {str(error)[:200]}", fix="send one strict JSON document") from None
     if not isinstance(document, dict):
         raise BadBody("the body is not a JSON object", fix=f"send one object of the {protocol} form")
-    try:
-        strings = strings_in(document)
-    except RecursionError:
-        raise BadBody("the body is nested too deeply", fix="send values, rows or records") from None
-    refuse_duplicate_keys(body, quotation_marks(body), strings)
+    refuse_duplicate_keys(body, quotation_marks(body), strings_in(document))
     return document
 
 

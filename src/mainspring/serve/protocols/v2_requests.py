@@ -16,6 +16,7 @@ import numpy as np
 from msgspec import UNSET, UnsetType
 
 from mainspring.serve.errors import BadBody
+from mainspring.serve.protocols.depth import refuse_depth
 from mainspring.serve.protocols.duplicates import counted, quotation_marks, refuse_duplicate_keys, strings_in
 from mainspring.stats.columns import Floats
 
@@ -89,6 +90,7 @@ def parse(head: bytes, numeric: bool, binary: bool = False) -> tuple[Request[Any
         try:
             request = _general.decode(head)
         except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+            refuse_depth(head)
             raise BadBody(
                 f"not a V2 request: {str(error)[:200]}", fix="send one strict JSON document of the V2 form"
             ) from None
