@@ -9,9 +9,10 @@ from tests.unit.deliver.render_subject import place, subject
 
 from mainspring.adapters.yaml.dump import dump
 from mainspring.adapters.yaml.read import read_text
-from mainspring.deliver.render import argocd, platform
+from mainspring.deliver.render import argocd, mlflow, namespaces, platform, workflows
 from mainspring.deliver.render.content import Files, Objects
-from mainspring.deliver.render.subject import PLATFORMS, Subject, Vault
+from mainspring.deliver.render.kubernetes import KEPT
+from mainspring.deliver.render.subject import PLATFORMS, Subject, Tracking, Vault
 from mainspring.security.lint import lint
 
 
@@ -67,10 +68,10 @@ def test_namespaces_come_before_what_lives_in_them() -> None:
 
 def test_only_needed_tools_are_installed_each_at_one_version() -> None:
     small = named(platform.files(subject(place("dev", "deployment"))), "Application")
-    assert set(small) == {"platform", "kube-prometheus-stack", "metrics-server"}
+    assert set(small) == {"platform", "flight-delay-root", "kube-prometheus-stack", "metrics-server"}
     full = named(platform.files(FULL), "Application")
     assert {"kserve", "seldon-core-operator", "argo-rollouts", "vault", "redis", "cloudnative-pg"} <= set(full)
-    charts = [a["spec"]["source"] for name, a in full.items() if name != "platform"]
+    charts = [a["spec"]["source"] for a in full.values() if "chart" in a["spec"]["source"]]
     assert all(source["targetRevision"][-1].isdigit() and "*" not in source["targetRevision"] for source in charts)
 
 
@@ -83,3 +84,51 @@ def test_monitors_carry_the_label_that_the_stack_selects() -> None:
 def test_without_a_repository_there_is_nothing_to_follow() -> None:
     lonely = replace(FULL, repository="")
     assert argocd.files(lonely) == platform.files(lonely) == {}
+
+
+def owned(application: dict[str, Any]) -> set[tuple[str, str]]:
+    return {
+        (item["kind"], path) for item in application["spec"]["ignoreDifferences"] for path in item["jqPathExpressions"]
+    }
+
+
+def test_a_number_of_replicas_in_git_reaches_the_cluster_unless_an_autoscaler_sets_it() -> None:
+    project = subject(place("fixed", "deployment", replicas=(3, 3)), place("scaled", "deployment", replicas=(2, 9)))
+    applications = named(argocd.files(project), "Application")
+    replicas = ("Deployment", ".spec.replicas")
+    assert replicas not in owned(applications["flight-delay-fixed"])
+    assert replicas not in owned(applications["flight-delay-security"])
+    assert replicas in owned(applications["flight-delay-scaled"])
+
+
+def test_a_namespace_and_a_claim_are_never_pruned_with_their_environment() -> None:
+    tracking = Tracking(image="m", proxy="e", issuer="https://id", audience="a", keys="https://id/k", groups="g",
+                        readers="r", writers="w")  # fmt: skip
+    whole = replace(FULL, tracking=tracking)
+    made = [*documents(namespaces.files(whole)), *documents(workflows.files(whole)), *documents(mlflow.files(whole))]
+    kept = [d for d in made if d["kind"] in ("Namespace", "PersistentVolumeClaim")]
+    assert len(kept) == 3 * len(PLACES)
+    assert all(d["metadata"]["annotations"].items() >= KEPT.items() for d in kept)
+
+
+def test_a_new_environment_reaches_the_cluster_from_git_alone() -> None:
+    root = named(platform.files(FULL), "Application")["flight-delay-root"]["spec"]
+    assert (root["source"]["path"], root["project"]) == ("argocd", "platform")
+    assert root["source"]["directory"] == {"recurse": False}
+    assert all("/" not in path.removeprefix("argocd/") for path in argocd.files(FULL))
+
+
+def test_every_chart_stays_within_the_namespaces_of_its_project_and_ships_no_password() -> None:
+    values = {name: a["spec"]["source"].get("helm", {}).get("valuesObject", {})
+              for name, a in named(platform.files(FULL), "Application").items()}  # fmt: skip
+    assert values["argo-workflows"]["workflow"]["rbac"] == {"create": False}  # else a Role in the namespace default
+    assert values["kube-prometheus-stack"]["grafana"]["admin"]["existingSecret"] == "grafana-admin"
+    assert values["redis"]["auth"]["existingSecret"] == "redis"
+    assert values["seldon-core-operator"]["istio"]["enabled"] is True
+
+
+def test_certificates_that_controllers_write_into_webhooks_are_no_difference() -> None:
+    for name, application in named(platform.files(FULL), "Application").items():
+        kinds = {kind for kind, path in owned(application) if path == ".webhooks[]?.clientConfig.caBundle"}
+        assert kinds == {"MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"}, name
+        assert "RespectIgnoreDifferences=true" in application["spec"]["syncPolicy"]["syncOptions"]

@@ -13,6 +13,7 @@ from mainspring.deliver.documents import to_document
 from mainspring.deliver.release import Challenger, Champion, Mode, Plan, Release
 from mainspring.deliver.render import chart
 from mainspring.deliver.render.content import Json, Objects, Text
+from mainspring.deliver.render.needs import store_names
 from mainspring.deliver.render.subject import PLATFORMS
 from mainspring.kernel.digests import digest_of
 from mainspring.project.serving_file import read_serving_file
@@ -38,7 +39,7 @@ def test_values_name_the_image_by_digest_and_the_bounds() -> None:
     found = values(replicas=(2, 9))
     assert found["image"] == IMAGE
     assert found["replicas"] == {"min": 2, "max": 9}
-    assert values(replicas=(0, 0))["replicas"] == {"min": 0, "max": 1}
+    assert values(replicas=(0, 0))["replicas"] == {"min": 0, "max": 0}  # none, and no autoscaler that starts one
 
 
 @pytest.mark.parametrize(
@@ -50,6 +51,8 @@ def test_a_store_brings_the_keys_that_its_client_reads(url: str, first: str) -> 
     stores = values(stores={"models": url})["stores"]
     assert stores["models"] == url
     assert stores["secretKeys"][0] == first
+    job = set(store_names(place("dev", "deployment", stores={"models": url.replace("abfss", "az")})))
+    assert job <= set(stores["secretKeys"])  # the server reaches the bucket that the steps reach
 
 
 def test_what_the_log_rules_refer_to_becomes_a_variable() -> None:

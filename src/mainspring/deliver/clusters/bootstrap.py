@@ -19,7 +19,7 @@ CHART, VERSION = "argo-cd", "9.5.21"
 _SECRET, _STORED, _SERVER = "argocd-initial-admin-secret", "argocd-secret", "deployment/argocd-server"
 _APPLIED = (
     "argocd/platform/project.yaml", "argocd/platform.yaml", "security/namespaces.yaml", "argocd/project.yaml",
-    "argocd/argocd-app.yaml",
+    "argocd/argocd-app.yaml", "argocd/root.yaml",
 )  # fmt: skip
 _CONTEXT = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9@._:/-]{0,250}[A-Za-z0-9])?")
 _VERSION = re.compile(r"[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}")

@@ -1,7 +1,9 @@
 """`argocd/`: a project that names what it may touch, and one Application an environment and kind of file.
 
-Weights, replicas and defaults that controllers write are left to them (`ignoreDifferences`), so that nothing stays out
-of sync for ever. Pruning waits until everything else is healthy and never empties an application. Argo CD: declarative
+Weights and defaults that controllers write are left to them (`ignoreDifferences`), so that nothing stays out of sync
+for ever; replicas only where an autoscaler sets them, else a number in git would never reach the cluster. Pruning waits
+until everything else is healthy, never empties an application, and never takes what cannot be made again (`KEPT`).
+Waves order what is made first; what still lacks a tool's kinds or a namespace is tried again. Argo CD: declarative
 setup, sync options, diffing customisation.
 """
 
@@ -9,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from mainspring.deliver.render.content import Files, Objects, one
-from mainspring.deliver.render.kubernetes import kind, labels, namespace_of
+from mainspring.deliver.render.kubernetes import autoscaled, kind, labels, namespace_of
 from mainspring.deliver.render.subject import Place, Subject
 
 API = "argoproj.io/v1alpha1"
@@ -17,7 +19,8 @@ NAMESPACE = "argocd"
 CLUSTER = "https://kubernetes.default.svc"
 WAVE = "argocd.argoproj.io/sync-wave"
 CHART = "helm/ml-api-chart"
-_RETRY = {"limit": 5, "backoff": {"duration": "10s", "factor": 2, "maxDuration": "5m"}}
+# an automated sync that gave up waits for the next commit; a cluster's tools need longer than five attempts to come up
+RETRY = {"limit": 20, "backoff": {"duration": "10s", "factor": 2, "maxDuration": "5m"}}
 _KINDS = (
     ("", "ConfigMap"), ("", "PersistentVolumeClaim"), ("", "Service"), ("", "ServiceAccount"),
     ("apps", "Deployment"), ("batch", "CronJob"),
@@ -37,8 +40,6 @@ _KINDS = (
 )  # fmt: skip
 # fields that a controller, an autoscaler or a defaulting webhook owns: (API group, kind, jq paths)
 _OWNED: Sequence[tuple[str, str, tuple[str, ...]]] = (
-    ("apps", "Deployment", (".spec.replicas",)),
-    ("argoproj.io", "Rollout", (".spec.replicas",)),
     ("gateway.networking.k8s.io", "HTTPRoute", (".spec.rules[].backendRefs[].weight",)),
     ("serving.kserve.io", "InferenceService", (
         ".spec.predictor.model.resources", ".spec.predictor.model.protocolVersion",
@@ -53,6 +54,9 @@ _OWNED: Sequence[tuple[str, str, tuple[str, ...]]] = (
     ("external-secrets.io", "ExternalSecret", (
         ".spec.data[]?.remoteRef | .conversionStrategy, .decodingStrategy, .metadataPolicy",
     )),
+)  # fmt: skip
+_SCALED: Sequence[tuple[str, str, tuple[str, ...]]] = (
+    ("apps", "Deployment", (".spec.replicas",)), ("argoproj.io", "Rollout", (".spec.replicas",)),
 )  # fmt: skip
 
 
@@ -101,7 +105,8 @@ def _serving(subject: Subject, place: Place) -> dict[str, Any]:
             "ignoreMissingValueFiles": True,  # before the first release there is no release.yaml
         },
     }  # fmt: skip
-    return _application(subject, f"{subject.name}-{place.name}", 3, namespace_of(subject, place), [source])
+    name, scaled = f"{subject.name}-{place.name}", _SCALED if autoscaled(place) else ()
+    return _application(subject, name, 3, namespace_of(subject, place), [source], owned=(*scaled, *_OWNED))
 
 
 def _folder(subject: Subject, name: str, wave: int, paths: Sequence[str]) -> dict[str, Any]:
@@ -114,8 +119,9 @@ def _folder(subject: Subject, name: str, wave: int, paths: Sequence[str]) -> dic
 
 
 def _application(
-    subject: Subject, name: str, wave: int, namespace: str, sources: Sequence[dict[str, Any]]
-) -> dict[str, Any]:
+    subject: Subject, name: str, wave: int, namespace: str, sources: Sequence[dict[str, Any]],
+    owned: Sequence[tuple[str, str, tuple[str, ...]]] = _OWNED,
+) -> dict[str, Any]:  # fmt: skip
     head = {"name": name, "namespace": NAMESPACE, "labels": labels(subject, "application"),
             "annotations": {WAVE: str(wave)}}  # fmt: skip
     return kind(API, "Application", head, spec={
@@ -128,10 +134,10 @@ def _application(
                 "CreateNamespace=false", "PruneLast=true", "PrunePropagationPolicy=foreground",
                 "ServerSideApply=true", "RespectIgnoreDifferences=true",
             ],
-            "retry": _RETRY,
+            "retry": RETRY,
         },
         "ignoreDifferences": [
-            {"group": group, "kind": owner, "jqPathExpressions": list(paths)} for group, owner, paths in _OWNED
+            {"group": group, "kind": owner, "jqPathExpressions": list(paths)} for group, owner, paths in owned
         ],
         "revisionHistoryLimit": 10,
     })  # fmt: skip

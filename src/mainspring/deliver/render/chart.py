@@ -16,7 +16,14 @@ FOLDER = "helm/ml-api-chart"
 _SHIPPED = "chart/"
 _VARIABLE = "secret://env/"
 _SECRETS = {
-    "s3": ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"),
+    "s3": (
+        "AWS_ACCESS_KEY_ID",
+        "AWS_SECRET_ACCESS_KEY",
+        "AWS_SESSION_TOKEN",
+        "AWS_REGION",
+        "AWS_ENDPOINT",
+        "AWS_ALLOW_HTTP",
+    ),
     "gs": ("GOOGLE_SERVICE_ACCOUNT_KEY",),
     "az": ("AZURE_STORAGE_ACCOUNT_NAME", "AZURE_STORAGE_ACCOUNT_KEY"),
 }
@@ -48,7 +55,7 @@ def values(subject: Subject, place: Place) -> dict[str, Any]:
         },
         "platform": place.platform,
         "image": place.image,
-        "replicas": {"min": fewest, "max": max(fewest, most, 1)},
+        "replicas": {"min": fewest, "max": most},
         "stores": {"models": models, "secretKeys": [*keys, *_named(place.serving)]},
         "trust": dict(place.trust),
         "serving": dict(place.serving),

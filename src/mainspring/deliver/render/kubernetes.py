@@ -15,12 +15,19 @@ NAME = "app.kubernetes.io/name"
 COMPONENT = "app.kubernetes.io/component"
 MANAGED_BY = "app.kubernetes.io/managed-by"
 MONITORED = {"release": "kube-prometheus-stack"}  # the stack's selector: without it nobody scrapes
+KEPT = {"argocd.argoproj.io/sync-options": "Prune=false,Delete=false"}
+"""Of namespaces and claims: an environment that leaves the project file, or is renamed, takes no data with it."""
 PUSHGATEWAY = "http://prometheus-pushgateway.monitoring.svc:9091"  # what the platform's application installs
 
 
 def namespace_of(subject: Subject, place: Place) -> str:
     """Return the namespace of one environment: `<project>-<environment>`."""
     return f"{subject.name}-{place.name.replace('_', '-')}"[:63].rstrip("-")
+
+
+def autoscaled(place: Place) -> bool:
+    """Tell whether an autoscaler sets the number of an environment's servers."""
+    return place.replicas[1] > place.replicas[0]
 
 
 def labels(subject: Subject, component: str) -> dict[str, str]:

@@ -11,7 +11,7 @@ from typing import Any
 from mainspring.deliver.render.access import account
 from mainspring.deliver.render.content import Content, Files, Objects
 from mainspring.deliver.render.endpoints import endpoint
-from mainspring.deliver.render.kubernetes import container_security, kind, metadata, pod_security, selector
+from mainspring.deliver.render.kubernetes import KEPT, container_security, kind, metadata, pod_security, selector
 from mainspring.deliver.render.networks import PROXY_PORT, tracked_here
 from mainspring.deliver.render.subject import Place, Subject, Tracking
 
@@ -150,7 +150,7 @@ def _place(subject: Subject, place: Place, tracking: Tracking) -> list[dict[str,
     return [
         kind("v1", "ServiceAccount", head | {"name": account(subject, NAME)}, automountServiceAccountToken=False),
         kind("v1", "ConfigMap", head | {"name": f"{NAME}-proxy"}, data={"envoy.json": config}),
-        kind("v1", "PersistentVolumeClaim", head, spec={
+        kind("v1", "PersistentVolumeClaim", head | {"annotations": KEPT}, spec={
             "accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "10Gi"}},
         }),
         kind("v1", "Service", head, spec={"type": "ClusterIP", "selector": labels, "ports": [service]}),

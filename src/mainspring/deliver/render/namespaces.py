@@ -1,7 +1,7 @@
 """`security/namespaces.yaml`: one namespace an environment, held to the Restricted profile of pod security."""
 
 from mainspring.deliver.render.content import Files, Objects
-from mainspring.deliver.render.kubernetes import kind, labels, namespace_of
+from mainspring.deliver.render.kubernetes import KEPT, kind, labels, namespace_of
 from mainspring.deliver.render.subject import Subject
 
 _LEVEL = "restricted"
@@ -17,6 +17,7 @@ def files(subject: Subject) -> Files:
             kind("v1", "Namespace", {
                 "name": namespace_of(subject, place),
                 "labels": {**labels(subject, "namespace"), **enforced, "mainspring.dev/environment": place.name},
+                "annotations": KEPT,
             })
             for place in subject.places
         ])

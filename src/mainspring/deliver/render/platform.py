@@ -1,19 +1,27 @@
 """`argocd/platform/`: an app of apps with the tools that the project's files run on; every chart version stands here.
 
 Only what the project file needs is installed. Chart versions were taken from public repositories and were not fetched
-or run here; the tools' own values keep to least privilege and to the labels by which our monitors are found.
+or run here; the charts' templates and values were read there. The tools' own values keep to least privilege, to the
+labels by which our monitors are found, to namespaces that the project allows, and to no password that a chart ships.
+`argocd/root.yaml` follows the folder `argocd/` itself, so that a new environment's application comes by a commit too.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from mainspring.deliver.render.argocd import API, CLUSTER, NAMESPACE, WAVE
+from mainspring.deliver.render.argocd import API, CLUSTER, NAMESPACE, RETRY, WAVE
 from mainspring.deliver.render.content import Files, Objects
 from mainspring.deliver.render.kubernetes import MONITORED, PUSHGATEWAY, container_security, kind, labels
 from mainspring.deliver.render.subject import Subject
 
 PROJECT = "platform"
+# what a controller or a job writes into its webhook after it has made a certificate; charts render it empty
+_CERTIFICATES = [
+    {"group": "admissionregistration.k8s.io", "kind": f"{verb}WebhookConfiguration",
+     "jqPathExpressions": [".webhooks[]?.clientConfig.caBundle"]}
+    for verb in ("Mutating", "Validating")
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +45,14 @@ def _on(*platforms: str) -> Callable[[Subject], bool]:
     return lambda subject: any(place.platform in platforms for place in subject.places)
 
 
+def _seldon(api: str) -> Callable[[Subject], bool]:
+    return lambda subject: any(place.platform == "seldon" and place.seldon == api for place in subject.places)
+
+
+def _certified(subject: Subject) -> bool:
+    return _on("kserve")(subject) or _seldon("v1")(subject)
+
+
 def _stored(kind: str, *schemes: str) -> Callable[[Subject], bool]:
     return lambda subject: any(place.stores.get(kind, "").startswith(schemes) for place in subject.places)
 
@@ -53,12 +69,14 @@ _HASHICORP = "https://helm.releases.hashicorp.com"
 _ARGO = "https://argoproj.github.io/argo-helm"
 CHARTS: tuple[Chart, ...] = (
     Chart(name="cert-manager", repository="https://charts.jetstack.io", version="v1.17.1", namespace="cert-manager",
-          needed=_on("kserve"), wave=0, values={"crds": {"enabled": True}}),
+          needed=_certified, wave=0, values={"crds": {"enabled": True}}),
     Chart(name="kube-prometheus-stack", repository="https://prometheus-community.github.io/helm-charts",
           version="72.6.2", namespace="monitoring", needed=_always, wave=0,
           values={"prometheus": {"prometheusSpec": {
               "serviceMonitorSelector": {"matchLabels": MONITORED}, "ruleSelector": {"matchLabels": MONITORED},
               "serviceMonitorNamespaceSelector": {}, "ruleNamespaceSelector": {},
+          }}, "grafana": {"admin": {  # the chart's own password is known to everybody: made by hand, see its README
+              "existingSecret": "grafana-admin", "userKey": "admin-user", "passwordKey": "admin-password",
           }}}),
     Chart(name="prometheus-pushgateway", repository="https://prometheus-community.github.io/helm-charts",
           version="3.2.0", namespace="monitoring", needed=_pushed,
@@ -79,7 +97,8 @@ CHARTS: tuple[Chart, ...] = (
           values={"injector": {"enabled": True}, "server": {"dev": {"enabled": False}}}),
     Chart(name="argo-workflows", repository=_ARGO, version="0.45.21", namespace="argo",
           needed=lambda subject: any(place.scheduler == "cronworkflow" for place in subject.places),
-          values={"workflow": {"serviceAccount": {"create": False}}, "server": {"authModes": ["client"]},
+          values={"workflow": {"serviceAccount": {"create": False}, "rbac": {"create": False}},
+                  "server": {"authModes": ["client"]},
                   "controller": {"workflowRestrictions": {"templateReferencing": "Strict"}}}),
     Chart(name="argo-rollouts", repository=_ARGO, version="2.39.1", namespace="argo-rollouts", needed=_on("rollouts")),
     Chart(name="kserve-crd", repository="ghcr.io/kserve/charts", version="v0.20.0", namespace="kserve",
@@ -89,9 +108,15 @@ CHARTS: tuple[Chart, ...] = (
           values={"kserve": {"controller": {"deploymentMode": "Standard",
                                             "gateway": {"ingressGateway": {"enableGatewayApi": True}}}}}),
     Chart(name="seldon-core-operator", repository="https://storage.googleapis.com/seldon-charts", version="1.17.1",
-          namespace="seldon-system", needed=_on("seldon")),
+          namespace="seldon-system", needed=_seldon("v1"), wave=2,
+          # Istio splits the traffic; without cert-manager the chart makes another certificate at each rendering
+          values={"istio": {"enabled": True, "gateway": "istio-system/seldon-gateway"},
+                  "ambassador": {"enabled": False}, "certManager": {"enabled": True}}),
     Chart(name="redis", repository="registry-1.docker.io/bitnamicharts", version="20.11.3", namespace="redis",
-          needed=_stored("online", "redis"), values={"auth": {"existingSecret": "redis"}}),
+          needed=_stored("online", "redis"),
+          values={"auth": {"existingSecret": "redis", "existingSecretPasswordKey": "password"},
+                  "image": {"repository": "bitnamilegacy/redis"},  # where this chart's images have been since 2025
+                  "global": {"security": {"allowInsecureImages": True}}}),
     Chart(name="cloudnative-pg", repository="https://cloudnative-pg.github.io/charts", version="0.27.1",
           namespace="cnpg-system", needed=_stored("ledger", "postgres", "secret://")),
 )  # fmt: skip
@@ -105,7 +130,8 @@ def files(subject: Subject) -> Files:
     return {
         "argocd/platform/project.yaml": Objects([_project(subject, charts)]),
         "argocd/platform/applications.yaml": Objects([_application(subject, chart) for chart in charts]),
-        "argocd/platform.yaml": Objects([_app_of_apps(subject)]),
+        "argocd/platform.yaml": Objects([_followed(subject, PROJECT, "argocd/platform")]),
+        "argocd/root.yaml": Objects([_followed(subject, f"{subject.name}-root", "argocd")]),
     }
 
 
@@ -129,10 +155,11 @@ def _project(subject: Subject, charts: list[Chart]) -> dict[str, Any]:
     })  # fmt: skip
 
 
-def _app_of_apps(subject: Subject) -> dict[str, Any]:
-    head = {"name": PROJECT, "namespace": NAMESPACE, "labels": labels(subject, "platform"), "annotations": {WAVE: "-1"}}
+def _followed(subject: Subject, name: str, path: str) -> dict[str, Any]:
+    """Return the application that follows a folder of applications."""
+    head = {"name": name, "namespace": NAMESPACE, "labels": labels(subject, "platform"), "annotations": {WAVE: "-1"}}
     source = {
-        "repoURL": subject.repository, "targetRevision": subject.branch, "path": "argocd/platform",
+        "repoURL": subject.repository, "targetRevision": subject.branch, "path": path,
         "directory": {"recurse": False},
     }  # fmt: skip
     return kind(API, "Application", head, spec=_spec(source, NAMESPACE))
@@ -153,7 +180,10 @@ def _spec(source: dict[str, Any], namespace: str) -> dict[str, Any]:
         "project": PROJECT, "source": source, "destination": {"server": CLUSTER, "namespace": namespace},
         "syncPolicy": {
             "automated": {"prune": True, "selfHeal": True, "allowEmpty": False},
-            "syncOptions": ["CreateNamespace=true", "PruneLast=true", "ServerSideApply=true"],
-            "retry": {"limit": 5, "backoff": {"duration": "10s", "factor": 2, "maxDuration": "5m"}},
+            "syncOptions": [
+                "CreateNamespace=true", "PruneLast=true", "ServerSideApply=true", "RespectIgnoreDifferences=true",
+            ],
+            "retry": RETRY,
         },
+        "ignoreDifferences": _CERTIFICATES,
     }  # fmt: skip

@@ -8,7 +8,7 @@ webhook: `commonLabels.alertname`, `status`).
 """
 
 from mainspring.deliver.render.access import account
-from mainspring.deliver.render.kubernetes import kind, labels, metadata, pod_security, selector
+from mainspring.deliver.render.kubernetes import KEPT, kind, labels, metadata, pod_security, selector
 from mainspring.deliver.render.steps import STATE, Doc, Pod, cloned, container, template
 from mainspring.deliver.render.subject import Place, Subject, logged_to
 from mainspring.kernel.needs import StepNeeds
@@ -23,7 +23,7 @@ _US, _LATE_S, _GROWTH = 1_000_000, 600, "10Gi"
 def objects(subject: Subject, place: Place, *, apart: bool) -> list[Doc]:
     """Return the schedule with its claim; with pods apart also what an alert starts."""
     head = metadata(subject, place, f"{subject.name}-watch", "watch")
-    claim = kind("v1", "PersistentVolumeClaim", head, spec={
+    claim = kind("v1", "PersistentVolumeClaim", head | {"annotations": KEPT}, spec={
         "accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": _GROWTH}},
     })  # fmt: skip
     if place.scheduler == "cronjob":
