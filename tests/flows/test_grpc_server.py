@@ -110,7 +110,7 @@ def test_probes_and_metadata(client: Client) -> None:
     ]  # fmt: skip
     assert (about.name, list(about.versions)) == (MODEL, ["1"])
     server = messages.message("inference.ServerMetadataResponse").FromString(client("ServerMetadata", InferRequest()))
-    assert server.name == "mainspring"
+    assert (server.name, list(server.extensions)) == ("mainspring", ["binary_tensor_data", "classification"])
 
 
 def test_health_and_reflection(client: Client, server: RunningServer) -> None:

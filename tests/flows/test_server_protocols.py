@@ -78,6 +78,21 @@ def test_a_bad_body_is_refused_in_the_form_that_clients_read(server: RunningServ
         }  # fmt: skip
 
 
+def test_refused_feedback_has_the_form_that_seldons_clients_read(server: RunningServer) -> None:
+    status, _, content = server.ask("POST", "/api/v1.0/feedback", b"{}", {"Content-Type": JSON})
+    assert (status, json.loads(content)["status"]["status"]) == (404, "FAILURE")  # this one takes no labels
+
+
+def test_a_wrong_method_is_told_the_right_ones_and_a_wrong_name_is_a_model_not_a_path(server: RunningServer) -> None:
+    status, headers, _ = server.ask("GET", f"/v2/models/{MODEL}/infer")
+    assert (status, headers["allow"]) == (405, "POST")
+    status, headers, _ = server.ask("POST", "/v2", b"{}")
+    assert (status, headers["allow"]) == (405, "GET, HEAD")
+    for name in ("Flights", "a.b", "x" * 128):
+        status, _, content = server.ask("GET", f"/v2/models/{name}")
+        assert (status, json.loads(content)["code"]) == (404, "model.unknown")
+
+
 def test_models_probes_and_versions_of_other_servers(server: RunningServer) -> None:
     assert json.loads(server.ask("GET", "/v1/models")[2]) == {"models": [MODEL]}
     assert json.loads(server.ask("GET", f"/v1/models/{MODEL}")[2]) == {"name": MODEL, "ready": True}

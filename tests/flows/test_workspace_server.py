@@ -80,11 +80,18 @@ def test_a_model_is_unloaded_and_loaded_beside_the_other(server: ServerProcess) 
     admin = f"{server.addresses['admin']}/v2/repository"
     states = {entry["name"]: entry["state"] for entry in ask(f"{admin}/index", {})[1]}
     assert states == {"flights": "READY", "payments": "READY"}
-    assert ask(f"{admin}/models/payments/unload", {}) == (200, {})
+    assert ask(f"{admin}/models/payments/unload", {"parameters": {"unload_dependents": True}}) == (200, {})
     assert infer(server, "payments")[0] == 503
     assert infer(server, "flights")[0] == 200
     found = {entry["name"]: entry for entry in ask(f"{admin}/index", {})[1]}
     assert (found["payments"]["state"], found["payments"]["reason"]) == ("UNAVAILABLE", "unloaded by request")
+    assert [entry["name"] for entry in ask(f"{admin}/index", {"ready": True})[1]] == ["flights"]
+    for path, document, code in (
+        ("index", {"ready": "yes"}, "request.parameter"), ("index", {"raedy": True}, "request.parameter"),
+        ("index", [], "request.body"), ("models/payments/load", {"parameters": {"config": "{}"}}, "request.parameter"),
+    ):  # fmt: skip
+        status, answer = ask(f"{admin}/{path}", document)
+        assert (status, answer["code"]) == (400, code)
     assert ask(f"{server.addresses['public']}/readyz", method="GET")[0] == 200
     assert ask(f"{admin}/models/payments/load", {}) == (200, {})
     assert infer(server, "payments")[0] == 200

@@ -192,7 +192,7 @@ def _member(label: str, room: ServerRoom, replay_clock: bool) -> Member:
         LocalLog(room.state / "log", worker=room.worker, durable=not replay_clock, keep=room.log_keep_mb << 20), rules,
         source=f"{room.environment}/{_named(room)}", sinks=room.log_sinks,
     )  # fmt: skip
-    plane = Plane(log=log, clock=clock, random=os.urandom, assemble=_assembler(room))
+    plane = Plane(log=log, clock=clock, random=os.urandom, assemble=assembler(room.state / "online.db"))
     releases = CommittedReleases(release_files(mounted, room.root), room.environment)
     keys, kept = trust_of(mounted, room.state, room.root), models_at(mounted.models, room.state / "models")
     python = PythonRules(trust=rules.trust, log=room.state / "python.log")
@@ -260,18 +260,18 @@ def _clock(room: ServerRoom, replay: bool) -> Clock:
     return FixedClock(0)
 
 
-def _assembler(room: ServerRoom) -> Assemble:
-    """Return what fills features by key, from the online store where something was materialised.
+def assembler(path: Path) -> Assemble:
+    """Return what fills features by key, from the online store at `path` once something was materialised.
 
     Made at the first such request where there is no store yet: most servers are sent features, and start without it.
     """
-    path = room.state / "online.db"
-    made = [_filling(path)] if path.exists() else []
+    made = {True: _filling(path)} if path.exists() else {}
 
     def fill(contract: Contract, request: Columns, keys: Sequence[str], asked_at: NDArray[np.int64]) -> Columns:
-        if not made:
-            made.append(_filling(path))
-        return made[0](contract, request, keys, asked_at)
+        stored = True in made or path.exists()
+        if stored not in made:
+            made[stored] = _filling(path)
+        return made[stored](contract, request, keys, asked_at)
 
     return fill
 

@@ -110,6 +110,12 @@ def _trained(event: Event) -> dict[str, Any]:
     return _entry(event, "trained", title, str(event.body.get("reason", "")))
 
 
+def _log_damaged(event: Event) -> dict[str, Any]:
+    body, first = event.body, event.body["first"][0]
+    detail = f"{body['bytes']} bytes in {body['places']} places, first in {first['segment']} at {first['offset']}"
+    return _entry(event, "log_damaged", "Prediction log damaged", detail)
+
+
 def _refused(event: Event) -> dict[str, Any]:
     reasons = [reason["what"] for reason in event.body.get("reasons", ()) if not reason["passed"]]
     return _entry(event, "gate_refused", "Gate refused a candidate", "; ".join(reasons))
@@ -156,6 +162,7 @@ def _went_back(events: Sequence[Event]) -> list[dict[str, Any]]:
 _TELL: Mapping[str, Callable[[Event], dict[str, Any]]] = {
     "run.finished": _trained,
     "gate.refused": _refused,
+    "log.damaged": _log_damaged,
     "release.promoted": _promoted,
     "release.advanced": _step,
     "release.finished": _promoted,

@@ -19,6 +19,22 @@ _STRETCH = 500
 References = Callable[[str], Reference | None]
 
 
+class Gap(Protocol):
+    """Bytes of a segment that are no record: what stood there is lost."""
+
+    @property
+    def segment(self) -> str:
+        """The segment's name."""
+
+    @property
+    def offset(self) -> int:
+        """Where they begin."""
+
+    @property
+    def size(self) -> int:
+        """How many there are."""
+
+
 class LogStretch(Protocol):
     """Records in order, and the position after them."""
 
@@ -31,7 +47,7 @@ class LogStretch(Protocol):
         """Where to go on."""
 
     @property
-    def damage(self) -> Sequence[object]:
+    def damage(self) -> Sequence[Gap]:
         """Bytes that were passed over."""
 
 
@@ -58,29 +74,31 @@ class Tally:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ingested:
-    """What was new: requests, rows, damaged stretches, and each model's tally by digest."""
+    """What was new: requests, rows, each model's tally by digest, and the damage that was passed over, told once."""
 
     requests: int
     rows: int
-    damage: int
+    damage: Sequence[Gap]
     tallies: Mapping[str, Tally]
 
 
 def ingest(log: PredictionLog, observations: Observations, references: References, *, every: int) -> Ingested:
     """Read everything new and keep it. every: microseconds of a tick."""
-    requests = rows = damage = 0
+    requests = rows = 0
+    damage: list[Gap] = []
     tallies: dict[str, Tally] = {}
     while True:
         found = log.read(observations.position(), _STRETCH)
         if not found.records:
-            return Ingested(requests=requests, rows=rows, damage=damage + len(found.damage), tallies=tallies)
+            return Ingested(requests=requests, rows=rows, damage=damage, tallies=tallies)  # else told with what follows
         batch = _batch(found.records, found.position)
         columns = _columns(found.records)
         hidden = frozenset(name for record in found.records for name in record.redacted)
         observations.add_scored(_profiled(batch, columns, references, every, hidden))
         for record in found.records:
             _count(record, tallies)
-        requests, rows, damage = requests + len(found.records), rows + len(batch.keys), damage + len(found.damage)
+        requests, rows = requests + len(found.records), rows + len(batch.keys)
+        damage += found.damage
 
 
 def _batch(records: Sequence[LoggedRequest], position: Position) -> ScoredBatch:

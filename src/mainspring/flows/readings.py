@@ -19,9 +19,9 @@ from mainspring.observe.readings import Reading
 
 COLUMNS = 200
 KINDS = (
-    "gate.refused", "release.aborted", "release.advanced", "release.edited", "release.finished", "release.promoted",
-    "release.rolled_back", "retrain.declined", "retrain.started", "run.failed", "run.finished", "run.started",
-    "window.judged",
+    "gate.refused", "log.damaged", "release.aborted", "release.advanced", "release.edited", "release.finished",
+    "release.promoted", "release.rolled_back", "retrain.declined", "retrain.started", "run.failed", "run.finished",
+    "run.started", "window.judged",
 )  # fmt: skip
 _QUALITY = {
     "value": ("loss", "Mean loss of matured answers"), "low": ("loss_low", "Its 95 % interval, lower end"),

@@ -2,15 +2,16 @@
 
 One look is `look`; a laptop's scheduler, a CronJob and a replay all call it. It reads the present from the release
 file and the ledger, so it may be killed and called again. What it found and why it did or did not act is in the
-ledger: `window.judged`, `rollout.judged`, `retrain.started`, `retrain.declined`.
+ledger: `window.judged`, `rollout.judged`, `retrain.started`, `retrain.declined`, `log.damaged`.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mainspring.deliver.release import Release
 from mainspring.deliver.rollout import Decision
 from mainspring.flows.checkpoint import seal_ledger
-from mainspring.flows.ingest import Ingested, ingest
+from mainspring.flows.ingest import Gap, Ingested, ingest
 from mainspring.flows.judge import Judged, judge_window
 from mainspring.flows.memory import Memory, remember
 from mainspring.flows.moves import Move, settle
@@ -19,6 +20,9 @@ from mainspring.flows.resume import resume
 from mainspring.flows.retrain import Retrained, retrain
 from mainspring.flows.trial import judge_rollout
 from mainspring.flows.watch_ports import ACTOR, WatchPlan, WatchPorts
+from mainspring.kernel.events import Draft
+
+_SHOWN = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +41,8 @@ class Looked:
 def look(plan: WatchPlan, memory: Memory, ports: WatchPorts, *, now: int) -> Looked:
     """Look once at `now` (UTC microseconds). `memory` is what earlier looks found; it is brought up to date."""
     ingested = ingest(ports.log, ports.observations, ports.references, every=plan.monitoring.every)
+    if ingested.damage:
+        ports.ledger.append([_damaged(plan, ingested.damage)], at=now)
     posted = ports.posted(now)
     release, commit = ports.release.files.read(plan.environment)
     rollout, window, retrained = None, None, None
@@ -63,6 +69,15 @@ def look(plan: WatchPlan, memory: Memory, ports: WatchPorts, *, now: int) -> Loo
         release=release,
         commit=commit,
     )
+
+
+def _damaged(plan: WatchPlan, damage: Sequence[Gap]) -> Draft:
+    places = [{"segment": gap.segment, "offset": gap.offset, "bytes": gap.size} for gap in damage]
+    body = {
+        "model": plan.model, "environment": plan.environment, "places": len(places),
+        "bytes": sum(gap.size for gap in damage), "first": places[:_SHOWN],
+    }  # fmt: skip
+    return Draft(kind="log.damaged", subject=f"environment:{plan.environment}", actor=ACTOR, body=body)
 
 
 def _catch_up(plan: WatchPlan, release: Release, memory: Memory, ports: WatchPorts, now: int) -> None:

@@ -84,10 +84,14 @@ class UnknownRoute(RequestRefused):
 
 
 class WrongMethod(RequestRefused):
-    """The path does not take this method."""
+    """The path does not take this method. allow: those that it takes, as the header Allow says it."""
 
     code = "route.method"
     status = 405
+
+    def __init__(self, what: str, *, allow: str) -> None:
+        super().__init__(what, fix=f"use {allow.replace(', ', ' or ')}")
+        self.allow = allow
 
 
 class Forbidden(RequestRefused):

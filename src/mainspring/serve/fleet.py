@@ -8,7 +8,9 @@ from mainspring.serve.explaining import Explaining
 from mainspring.serve.log import PredictionLog
 from mainspring.serve.plane import Plane
 from mainspring.serve.ports import Labels
-from mainspring.serve.reconciler import Reconciled, Reconciler
+from mainspring.serve.reconciler import Reconciler
+
+_READY = "READY"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,13 +81,22 @@ class Fleet:
                 return member
         raise _unknown()
 
-    def index(self) -> list[dict[str, str]]:
-        """Return name, version, state and reason of every version here (V2 model repository extension, index)."""
-        return [entry for member in self.members for entry in _entries(member)]
+    def index(self, *, ready: bool = False) -> list[dict[str, str]]:
+        """Return name, version, state and reason of every version here (V2 model repository extension, index).
 
-    def load(self, name: str) -> Reconciled:
-        """Follow a model's release (again) and look now; the V2 repository's `load`. Blocks while it loads."""
-        return self.named(name).reconciler.load()
+        ready: only of those that answer.
+        """
+        found = [entry for member in self.members for entry in _entries(member)]
+        return [entry for entry in found if not ready or entry["state"] == _READY]
+
+    def load(self, name: str) -> None:
+        """Follow a model's release (again) and look now; the V2 repository's `load`. Blocks while it loads.
+
+        Raises `NotReady` where a version of the release may not serve.
+        """
+        found = self.named(name).reconciler.load()
+        if found.failures:
+            raise NotReady("; ".join(found.failures.values())[:300], fix="see GET /admin/state")
 
     def unload(self, name: str) -> None:
         """Stop serving a model until it is loaded again; the V2 repository's `unload`."""
@@ -117,6 +128,6 @@ def _entries(member: Member) -> Iterator[dict[str, str]]:
         yield {"name": name, "version": "", "state": "UNAVAILABLE", "reason": why}
     else:
         for version in serving.versions():
-            yield {"name": name, "version": str(version.number), "state": "READY", "reason": ""}
+            yield {"name": name, "version": str(version.number), "state": _READY, "reason": ""}
     for digest, why in member.reconciler.last.failures.items():
         yield {"name": name, "version": digest, "state": "UNAVAILABLE", "reason": why}

@@ -4,6 +4,7 @@ A frame is magic, payload length, CRC-32 of the payload (both little-endian 32 b
 what is in it). A payload that would hold the mark is masked: its first byte is xor-ed over the rest.
 """
 
+import os
 import struct
 import zlib
 from collections.abc import Iterator
@@ -56,6 +57,20 @@ def stream_frames(stream: IO[bytes], start: int = 0) -> Iterator[Frame]:
             return
         cut, needed = _cut_at(data, last)
         start, window = start + cut, max(_WINDOW, needed)
+
+
+def last_end(stream: IO[bytes], reach: int = _WINDOW) -> int:
+    """Return where a file's last whole frame ends, 0 without one; reads back from the end only as far as it must.
+
+    No payload holds the mark, so what is a frame here is one for a reader from the start too. reach: bytes read first.
+    """
+    size = stream.seek(0, os.SEEK_END)
+    while True:
+        start = max(0, size - reach)
+        end = max((found.end for found in stream_frames(stream, start)), default=0)
+        if end or not start:
+            return end
+        reach *= 8
 
 
 def _cut_at(data: bytes, last: int) -> tuple[int, int]:

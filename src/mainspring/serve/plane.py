@@ -137,7 +137,7 @@ class Plane:
         """Return what serves `model`; raise `NotReady` or `UnknownModel`."""
         serving = self._serving
         if serving is None:
-            raise NotReady("no model is loaded", fix="promote a version, then try again")
+            raise NotReady("no model is loaded", fix="promote a version, or load it again if it was unloaded")
         if serving.routing.model != model or (
             version is not None and all(item.number != version for item in serving.versions())
         ):

@@ -15,11 +15,13 @@ from mainspring.app.clock import SystemClock
 from mainspring.app.features import known_keys, materialise_features
 from mainspring.app.observing import find_logged, open_observations, watch_plan
 from mainspring.app.releases import audit, promote_version, roll_back
-from mainspring.app.serving import ServerRoom, server_parts
+from mainspring.app.serving import ServerRoom, assembler, server_parts
 from mainspring.app.stages import Stages
 from mainspring.app.training import code_digest, end_of_data, take_snapshot, training_plan
 from mainspring.app.watching import label_file, present_status, watch_once
 from mainspring.app.workspace import open_workspace
+from mainspring.data.views import to_json
+from mainspring.kernel.contract import Contract
 from mainspring.kernel.errors import InvalidValue, MainspringError, NotFound
 from mainspring.kernel.times import DAY, HOUR, from_us
 from mainspring.observe.plans import RetrainPolicy
@@ -58,6 +60,22 @@ def test_the_data_ends_after_its_last_question(root: Path) -> None:
     assert not take_snapshot(workspace).new
     assert materialise_features(workspace) > 400
     assert materialise_features(workspace) == 0
+
+
+def test_a_server_finds_the_online_store_that_was_made_after_its_first_question(tmp_path: Path) -> None:
+    root = make_workspace(tmp_path / "p", rows=50)
+    workspace = opened(root)
+    definitions = to_json(workspace.settings.definitions)
+    contract = Contract(
+        model="small", inputs=(), output="p", ask=definitions["ask"], definitions=definitions, limits={}, sample={}
+    )
+    fill = assembler(workspace.paths.state / "online.db")
+    asked_at = np.array([START + 60 * DAY])
+    with pytest.raises(InvalidValue, match="no online store"):
+        fill(contract, {}, ["v0"], asked_at)
+    take_snapshot(workspace)
+    materialise_features(workspace)
+    assert np.isfinite(fill(contract, {}, ["v00000"], asked_at)["visit.size"]).all()
 
 
 def test_a_workspace_is_found_from_a_folder_below(root: Path) -> None:

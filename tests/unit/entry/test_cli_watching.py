@@ -57,6 +57,22 @@ def test_before_a_release_status_and_watch_say_so(root: Path, capsys: Out) -> No
     assert (looked["rows"], looked["signals"], looked["retrain"]) == (0, None, None)
 
 
+def test_damage_in_the_log_is_told_once_and_stays_in_the_ledger(root: Path, capsys: Out) -> None:
+    logged(root, add_model(root, 1))
+    (segment,) = opened(root).paths.log.glob("*.log")
+    whole = segment.read_bytes()
+    segment.write_bytes(b"lost" * 5 + whole)
+    found = said(root, capsys, "watch", "--once")
+    assert (found["rows"], found["damage"]) == (3, [{"segment": segment.name, "offset": 0, "bytes": 20}])
+    assert said(root, capsys, "watch", "--once")["damage"] == []
+    (event,) = opened(root).ledger.read(kind="log.damaged")
+    assert (event.body["places"], event.body["bytes"]) == (1, 20)
+    told = said(root, capsys, "status")["decisions"]
+    assert [one["detail"] for one in told] == [f"20 bytes in 1 places, first in {segment.name} at 0"]
+    shows = watch_readings(ServerRoom(root=root, environment="local"))().decode()
+    assert 'events_total{environment="local",kind="log.damaged",model="small"} 1.0' in shows
+
+
 def test_a_look_leaves_its_readings_where_the_server_shows_them(root: Path, capsys: Out) -> None:
     add_model(root, 1)
     said(root, capsys, "watch", "--once")

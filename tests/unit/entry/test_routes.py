@@ -92,8 +92,10 @@ def test_a_route_is_found_by_its_own_path_and_no_neighbour_of_it(port: str, rout
     for other in (path + b"/", b"/" + path, path + b"%00", path.upper(), path.replace(b"/", b"%2f"), path + b"?x"):
         with pytest.raises(UnknownRoute):
             table.find(route.method, other)
-    with pytest.raises(WrongMethod):
+    with pytest.raises(WrongMethod) as refused:
         table.find("PATCH", path)
+    assert route.method in refused.value.allow.split(", ")
+    assert ("HEAD" in refused.value.allow) == ("GET" in refused.value.allow)
 
 
 @given(st.binary(max_size=60), st.sampled_from(["GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "TRACE"]))

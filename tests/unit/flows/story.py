@@ -16,6 +16,7 @@ from mainspring.deliver.ports import GATE
 from mainspring.deliver.registry import Registry, register
 from mainspring.deliver.release import Plan
 from mainspring.develop.runs import Run, TrainingPlan
+from mainspring.flows.ingest import Gap
 from mainspring.flows.memory import Memory, remember
 from mainspring.flows.moves import Move, ReleasePorts
 from mainspring.flows.release import promote
@@ -82,7 +83,7 @@ def request(
 class Stretch:
     records: Sequence[LoggedRequest]
     position: Position
-    damage: Sequence[object] = ()
+    damage: Sequence[Gap] = ()
 
 
 class Log:

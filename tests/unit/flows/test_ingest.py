@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.unit.flows.story import START, TICK, Log, Stretch, reference, request, world
 
+from mainspring.adapters.files.logs_reader import Damage
 from mainspring.adapters.memory.observations import Observations
 from mainspring.flows.ingest import Ingested, ingest
 from mainspring.kernel.records import LoggedRequest
@@ -43,14 +44,14 @@ def everything(observations: Observations) -> Columns:
 
 
 def test_nothing_new_is_nothing() -> None:
-    assert taken(Log(), Observations()) == Ingested(requests=0, rows=0, damage=0, tallies={})
+    assert taken(Log(), Observations()) == Ingested(requests=0, rows=0, damage=[], tallies={})
 
 
 def test_rows_and_profiles_are_those_of_the_requests() -> None:
     observations = Observations()
     (first, one), (second, two) = some(40, START), some(30, START, seed=1)
     found = taken(Log(first, second), observations)
-    assert (found.requests, found.rows, found.damage) == (2, 70, 0)
+    assert (found.requests, found.rows, found.damage) == (2, 70, [])
     assert (found.tallies[OLD].rows, found.tallies[OLD].failed) == (70, 0)
     columns = {name: np.concatenate([one[name], two[name]]) for name in one}
     ticks = columns["at"] // TICK * TICK
@@ -140,14 +141,17 @@ def test_a_crash_between_reading_and_keeping_counts_nothing_twice(after: bool) -
     assert len(everything(observations)["key"]) == 40
 
 
+TORN = Damage(segment="2024.log", offset=7, size=9)
+
+
 class Damaged(Log):
     def read(self, after: Position, limit: int) -> Stretch:
         found = super().read(after, limit)
-        return Stretch(records=found.records, position=found.position, damage=["torn"] if found.records else [])
+        return Stretch(records=found.records, position=found.position, damage=[TORN] if found.records else [])
 
 
-def test_damage_is_counted() -> None:
-    assert taken(Damaged(some(5, START)[0]), Observations()).damage == 1
+def test_damage_is_told() -> None:
+    assert taken(Damaged(some(5, START)[0]), Observations()).damage == [TORN]
 
 
 @settings(max_examples=30, deadline=None)

@@ -157,6 +157,11 @@ def test_seldon_feedback_that_names_no_prediction_is_refused(document: object) -
         seldon(document, ListLabels())
 
 
+def test_a_reward_alone_is_no_label() -> None:
+    with pytest.raises(RequestRefused, match="a reward alone is no label"):
+        seldon({"response": {"meta": {"puid": REQUEST}}, "reward": 1.0}, ListLabels())
+
+
 def test_seldon_feedback_with_the_clients_own_puid_alone_is_refused_by_the_item() -> None:
     labels = ListLabels()
     found = seldon({"response": {"meta": {"puid": "mine"}}, "truth": {"data": {"ndarray": [1]}}}, labels)

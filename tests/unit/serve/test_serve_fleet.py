@@ -63,7 +63,8 @@ def test_an_unloaded_model_is_not_served_and_not_waited_for_until_it_is_loaded(t
         second.reconciler.look(again=True)
         assert second.plane.serving is None
         assert [entry["state"] for entry in fleet.index()] == ["READY", "UNAVAILABLE"]
-        assert fleet.load("p1").failures == {}
+        assert [entry["name"] for entry in fleet.index(ready=True)] == [first.plane.model]
+        fleet.load("p1")
         assert second.plane.serving is not None
         with pytest.raises(UnknownModel):
             fleet.load("nobody")
@@ -87,3 +88,6 @@ def test_a_version_that_failed_to_load_stands_in_the_index_with_its_reason(tmp_p
             ("1", "READY"), (digest(2), "UNAVAILABLE"),
         ]  # fmt: skip
         assert "damaged" in fleet.index()[1]["reason"]
+        assert [entry["version"] for entry in fleet.index(ready=True)] == ["1"]
+        with pytest.raises(NotReady, match="damaged"):
+            fleet.load("p0")

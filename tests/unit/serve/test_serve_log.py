@@ -1,5 +1,6 @@
 """The prediction log: bounded, counted, repaired after a torn write, and never silent about damage."""
 
+import io
 import struct
 import threading
 from collections.abc import Sequence
@@ -17,7 +18,7 @@ from mainspring.kernel.errors import Conflict, NotFound
 from mainspring.kernel.ids import request_id
 from mainspring.kernel.records import LoggedRequest
 from mainspring.kernel.times import HOUR
-from mainspring.serve.frames import frames
+from mainspring.serve.frames import framed, frames, last_end
 from mainspring.serve.log import LogLimits, PredictionLog
 from mainspring.serve.log_packing import pack, unpack
 from mainspring.serve.ports import Chunk
@@ -85,6 +86,37 @@ def test_a_flipped_bit_costs_one_record_and_is_reported(
     found = SegmentReader(root).read()
     assert len(found.records) == 3
     assert [(damage.offset % size, damage.size) for damage in found.damage] == [(0, size)]
+
+
+class Counting(io.BytesIO):
+    """A file that counts what was read of it."""
+
+    read_bytes = 0
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        found = super().read(size)
+        self.read_bytes += len(found)
+        return found
+
+
+@settings(max_examples=60, deadline=None)
+@given(cut=st.integers(0, 900), at=st.integers(0, 10**6), damaged=st.booleans(), reach=st.integers(1, 400))
+def test_the_end_found_from_behind_is_the_end_found_from_the_start(
+    cut: int, at: int, damaged: bool, reach: int
+) -> None:
+    data = bytearray(b"".join(framed(bytes([number]) * 40 * number) for number in range(8)))
+    if damaged:
+        data[at % len(data)] ^= 0x10
+    data = data[: max(0, len(data) - cut)]
+    stream = io.BytesIO(bytes(data))
+    assert last_end(stream, reach) == max((found.end for found in frames(bytes(data))), default=0)
+
+
+def test_the_end_of_a_large_segment_is_found_in_its_last_bytes() -> None:
+    data = framed(b"x" * 1_000) * 2_000
+    stream = Counting(data + data[:99])
+    assert last_end(stream, 4_096) == len(data)
+    assert stream.read_bytes < 10_000
 
 
 def test_a_torn_tail_of_a_finished_hour_is_reported(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ what a frame is; `logs_reader` reads.
 """
 
 import errno
+import logging
 import os
 import re
 from collections.abc import Sequence
@@ -18,10 +19,11 @@ from mainspring.kernel.failpoints import hit
 from mainspring.kernel.files import make_private
 from mainspring.kernel.records import LoggedRequest
 from mainspring.kernel.times import HOUR, from_us
-from mainspring.serve.frames import stream_frames
+from mainspring.serve.frames import last_end
 from mainspring.serve.log_packing import chunks_of
 from mainspring.serve.ports import Chunk
 
+_log = logging.getLogger("mainspring.inference")
 _WRITER = re.compile(r"[a-z0-9]{0,16}")
 _LARGE = 32_768  # bytes of a frame that are not worth a copy to save a call to the system
 
@@ -146,9 +148,10 @@ class SegmentWriter:
         try:
             size = stream.seek(0, os.SEEK_END)
             if end is None or end > size:
-                end = max((found.end for found in stream_frames(stream)), default=0)
+                end = last_end(stream)
             if end < size:
                 self.repaired_bytes += size - end
+                _log.warning("the torn end of log segment %s was cut off: %d bytes", path.name, size - end)
                 stream.truncate(end)
             self._end = stream.seek(end)
         except BaseException:

@@ -46,7 +46,7 @@ def materialise(until: str, as_json: bool) -> None:
     if as_json:
         present.emit({"rows": written})
     else:
-        present.say(f"{written:,} rows written to the online store; restart the server if it is the first time")
+        present.say(f"{written:,} rows written to the online store")
 
 
 @click.group()

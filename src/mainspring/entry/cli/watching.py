@@ -118,10 +118,11 @@ def _tell(looked: "Looked", as_json: bool) -> None:
     from dataclasses import asdict
 
     window, rollout, retrained = looked.window, looked.rollout, looked.retrained
+    damage = [{"segment": gap.segment, "offset": gap.offset, "bytes": gap.size} for gap in looked.ingested.damage]
     if as_json:
         present.emit(
             {
-                "rows": looked.ingested.rows, "commit": looked.commit,
+                "rows": looked.ingested.rows, "damage": damage, "commit": looked.commit,
                 "labels": asdict(looked.posted),
                 "signals": list(window.draft("").body["signals"]) if window else None,
                 "rollout": {"action": rollout.action.value, "reason": rollout.reason} if rollout else None,
@@ -130,6 +131,8 @@ def _tell(looked: "Looked", as_json: bool) -> None:
         )  # fmt: skip
         return
     present.say(f"{looked.ingested.rows} new rows in {looked.ingested.requests} requests")
+    for gap in damage[:20]:
+        present.say(f"the log is damaged: {gap['bytes']} bytes of {gap['segment']} at {gap['offset']} are no record")
     if looked.posted.kept or looked.posted.refused:
         refused = ", ".join(f"{count} {code}" for code, count in sorted(looked.posted.refused.items())) or "none"
         present.say(f"posted labels: {looked.posted.kept} kept, refused: {refused}")

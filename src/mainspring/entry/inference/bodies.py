@@ -109,6 +109,8 @@ def refusal(error: RequestRefused, status: Mapping[str, Any] | None = None) -> t
         headers.append(CLOSE)
     if isinstance(error, Unauthorised):
         headers.append((b"www-authenticate", b'Bearer realm="mainspring"'))
+    if isinstance(error, WrongMethod):
+        headers.append((b"allow", error.allow.encode("ascii")))
     if error.exit_code == _TRY_AGAIN:
         wait_s = error.retry_after_s if isinstance(error, TryLater) else 1
         headers.append((b"retry-after", b"%d" % max(1, math.ceil(wait_s))))

@@ -85,9 +85,7 @@ class FastLane:
             route, places = self._table.find("POST", url)
         except RequestRefused:
             return None
-        if (
-            not route.handler.startswith("predict.") or route.handler == SELDON
-        ):  # Seldon's errors have a form of their own
+        if not route.handler.startswith("predict.") or route.handler in SELDON:
             return None
         target = target_of(route, places)
         if len(self._targets) < _MOST_TARGETS:

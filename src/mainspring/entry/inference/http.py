@@ -25,7 +25,7 @@ from mainspring.entry.inference.routes import PUBLIC, RouteTable
 from mainspring.serve.errors import NotReady, UnknownRoute
 from mainspring.serve.labelling import FORMS, receive
 from mainspring.serve.protocols.v1 import V1
-from mainspring.serve.protocols.v2_answers import model_metadata
+from mainspring.serve.protocols.v2_answers import EXTENSIONS, model_metadata
 
 
 class PublicApp:
@@ -125,7 +125,7 @@ class PublicApp:
 
     async def _server(self, call: Call) -> None:
         document: dict[str, Any] = {
-            "name": "mainspring", "version": mainspring.__version__, "extensions": ["binary_tensor_data"],
+            "name": "mainspring", "version": mainspring.__version__, "extensions": EXTENSIONS,
             "models": self._models(),
         }  # fmt: skip
         await send_json(call.send, document)

@@ -24,7 +24,7 @@ class Call:
 
 
 Handler = Callable[[Call], Awaitable[None]]
-SELDON = "predict.seldon"
+SELDON = ("predict.seldon", "feedback.seldon")  # handlers whose errors carry the status that its clients read
 
 
 class RoutedApp:
@@ -57,4 +57,4 @@ class RoutedApp:
         except Disconnected:
             return
         except Exception as error:  # noqa: BLE001 - the last resort: report it, never show it
-            await send_error(send, self._told(error), seldon=route is not None and route.handler == SELDON)
+            await send_error(send, self._told(error), seldon=route is not None and route.handler in SELDON)

@@ -15,7 +15,7 @@ from mainspring.serve.errors import UnknownRoute, WrongMethod
 
 Policy = Literal["open"] | Role
 SEGMENTS: Mapping[str, str] = {
-    "model": "[a-z0-9_-]{1,63}", "version": "[1-9][0-9]{0,8}",
+    "model": "[A-Za-z0-9_.-]{1,128}", "version": "[1-9][0-9]{0,8}",
     "namespace": "[a-z0-9.-]{1,63}", "deployment": "[a-z0-9.-]{1,63}",
 }  # fmt: skip
 PLACE = re.compile(r"\{([a-z]+)\}")
@@ -108,7 +108,8 @@ class RouteTable:
             raise UnknownRoute("no such path on this port", fix="see docs/serving.md")
         route = methods.get("GET" if method == "HEAD" else method)
         if route is None:
-            raise WrongMethod("this path does not take that method", fix=f"use {' or '.join(sorted(methods))}")
+            taken = {*methods, "HEAD"} if "GET" in methods else methods
+            raise WrongMethod("this path does not take that method", allow=", ".join(sorted(taken)))
         return route, places
 
     def _looked_up(self, path: bytes) -> tuple[dict[str, Route] | None, dict[str, str]]:

@@ -88,7 +88,9 @@ def decode_seldon(body: bytes, now: int) -> Batch:
     unknown = sorted(message.keys() - _FEEDBACK)
     if unknown:
         raise BadBody(f"member {shown(unknown[0])} is unknown", fix="send response and truth")
-    truth = _truth(message.get("truth"))
+    if "truth" not in message:
+        raise BadBody("there is no truth; a reward alone is no label", fix="send truth.data with 0 or 1 a prediction")
+    truth = _truth(message["truth"])
     names = _names(message.get("response"), len(truth))
     if len(names) != len(truth):
         raise BadInput(f"{len(truth)} truths for {len(names)} predictions", fix="send one truth a prediction")

@@ -13,6 +13,7 @@ from mainspring.serve.questions import Answer, Encoded, Question
 from mainspring.serve.tensors import to_bytes
 from mainspring.stats.columns import Array
 
+EXTENSIONS = ("binary_tensor_data", "classification")  # of the public port; the repository is on the admin port
 _encoder = msgspec.json.Encoder()
 _USUAL_ROWS = 1_000  # of a request whose parts are kept for the next one of that size
 

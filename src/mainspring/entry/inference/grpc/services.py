@@ -23,7 +23,7 @@ from mainspring.entry.inference.heads import LONGEST_TIMEOUT_MS, TIMEOUT
 from mainspring.entry.inference.routes import Policy, Route
 from mainspring.serve.errors import BadBody, DeadlinePassed, NotReady, RequestRefused, UnknownModel
 from mainspring.serve.inference import Reply
-from mainspring.serve.protocols.v2_answers import model_metadata
+from mainspring.serve.protocols.v2_answers import EXTENSIONS, model_metadata
 from mainspring.serve.versions import Serving
 
 _STATUS = {
@@ -42,11 +42,11 @@ Message = Any  # protobuf makes the classes
 class Repository(Protocol):
     """V2's model repository extension, on the admin port alone."""
 
-    def index(self) -> list[dict[str, str]]:
-        """Return name, version, state and reason of every model."""
+    def index(self, *, ready: bool) -> list[dict[str, str]]:
+        """Return name, version, state and reason of every model, or only of those that answer."""
 
     def load(self, model: str, /) -> object:
-        """Load what the release of a model says, again if need be."""
+        """Load what the release of a model says, again if need be; raise where it may not serve."""
 
     def unload(self, model: str, /) -> None:
         """Stop answering for a model until it is loaded again."""
@@ -174,7 +174,7 @@ def server_metadata(running: Running, request: Message, context: Context) -> Mes
     """Name the server and its extensions."""
     del running, request, context
     return messages.message("inference.ServerMetadataResponse")(
-        name="mainspring", version=mainspring.__version__, extensions=["binary_tensor_data", "model_repository"]
+        name="mainspring", version=mainspring.__version__, extensions=EXTENSIONS
     )
 
 
@@ -201,7 +201,7 @@ def model_metadata_(running: Running, request: Message, context: Context) -> Mes
 def repository_index(running: Running, request: Message, context: Context) -> Message:
     """List every model and its state."""
     del context
-    rows = [row for row in _repository(running).index() if row["state"] == "READY" or not request.ready]
+    rows = _repository(running).index(ready=request.ready)
     return messages.message("inference.RepositoryIndexResponse")(models=rows)
 
 
