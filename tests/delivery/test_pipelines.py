@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from tests.tools import ROOT, command, program, quiet
+from tests.unit.deliver.render_subject import place
 from tests.unit.deliver.test_render_github import project
 
 from mainspring.adapters.files.tree import Tree
@@ -76,6 +77,9 @@ VARIANTS = {
     "token": project(),
     "dockerhub": project(login="dockerhub", registry="docker.io/ops/flight-delay"),
     "registry": project(registry="registry.example:5000/ops/flight-delay"),
+    "schedules": project(
+        places=(place("dev", "deployment"), place("staging", "kserve", schedule="30 4 * * *")),
+    ),
 }
 
 

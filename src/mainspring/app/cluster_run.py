@@ -5,40 +5,69 @@ Everything here may be repeated: a run is begun once, an event told once, a dige
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
+from mainspring.app.observing import watch_plan
 from mainspring.app.promotion import promote_onwards
 from mainspring.app.training import Trainer, asked_run, take_snapshot
 from mainspring.app.workspace import Workspace
 from mainspring.data.expectations import SourceMissing
 from mainspring.develop.errors import StepFailed
 from mainspring.develop.runs import Run
+from mainspring.flows.asking import Start, first_or_told
 from mainspring.flows.entering import Request
 from mainspring.flows.snapshot import find_snapshot
 from mainspring.flows.steps.chapters import Chapters
 from mainspring.flows.train import TrainResult
 from mainspring.kernel.errors import NotFound, Refused
 from mainspring.kernel.events import Event
+from mainspring.observe.policy import Asked, Cause
 
 ACTOR = "workflow"
 
 
-def begin_run(
-    workspace: Workspace, run_id: str, *, at: int = 0, settings: Sequence[str] = (), reason: str = "",
-    cause: Sequence[int] = (),
-) -> Run:  # fmt: skip
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """What is to be trained, and who asks. at: UTC microseconds to look back from, 0 for the end of the data.
+
+    settings: `name=value`. cause: events of the ledger. trigger: `alert` or `watch`, whose runs begin only when the
+    policy lets them, or "" for people. since: when they asked, UTC microseconds; 0 means now.
+    """
+
+    at: int = 0
+    settings: Sequence[str] = ()
+    reason: str = "asked for"
+    cause: Sequence[int] = ()
+    trigger: Cause = ""
+    since: int = 0
+
+
+def begin_run(workspace: Workspace, run_id: str, wish: Wish) -> tuple[Run | None, str]:
     """Keep the record of a new run and tell the ledger; return the one that is there if it was begun before.
 
-    A new snapshot is taken where the sources' files are; elsewhere the last one holds. at: UTC microseconds to look
-    back from, 0 for the end of the data.
+    A new snapshot is taken where the sources' files are; elsewhere the last one holds. Returns None and the reason,
+    which the ledger has too, for a run that is not due: before anything was read or made.
     """
+    told = workspace.ledger.read(run=run_id)
+    run: Run | None = None
+
+    def begin(head: int | None) -> None:
+        nonlocal run
+        run = run or _run(trainer, workspace, run_id, wish)  # a new snapshot moves the head: then it is weighed again
+        trainer.begin(run, actor=ACTOR, cause=wish.cause, expected_head=head)
+
     with Trainer(workspace, mirror=False) as trainer:
-        try:
-            run = workspace.stores.runs().load(run_id)
-        except NotFound:
-            _snapshot(workspace)
-            run = asked_run(trainer, workspace, at=at, settings=settings, reason=reason or "asked for", name=run_id)
-        trainer.begin(run, actor=ACTOR, cause=cause)
-    return run
+        if not wish.trigger or any(event.kind == "run.started" for event in told):
+            begin(None)
+            return run, ""
+        now = workspace.clock.now
+        start = Start(
+            run=run_id, model=workspace.settings.name, environment=workspace.environment, actor=ACTOR,
+            policy=watch_plan(workspace).retraining,
+            asked=Asked(trigger=wish.trigger, reason=wish.reason, since=wish.since or now()),
+        )  # fmt: skip
+        why = first_or_told(start, workspace.ledger, begin, now)
+    return (None, why) if why else (run, "")
 
 
 def register_run(workspace: Workspace, run_id: str) -> TrainResult:
@@ -52,7 +81,8 @@ def end_run(workspace: Workspace, run_id: str, status: str) -> Event | None:
 
     status: what the workflow ended as.
     """
-    if finished(workspace, run_id) is not None or workspace.ledger.read(kind="run.failed", run=run_id):
+    told = {event.kind for event in workspace.ledger.read(run=run_id)}
+    if told & {"run.finished", "run.failed", "retrain.declined"}:
         return None
     try:
         run = workspace.stores.runs().load(run_id)
@@ -95,6 +125,17 @@ def finished(workspace: Workspace, run_id: str) -> Event | None:
     """Return the event that ended a run with a registered candidate, or None."""
     events = workspace.ledger.read(kind="run.finished", run=run_id)
     return events[-1] if events else None
+
+
+def _run(trainer: Trainer, workspace: Workspace, run_id: str, wish: Wish) -> Run:
+    """Return the run's record: the one that is there, or a new one on what the sources hold now."""
+    try:
+        return workspace.stores.runs().load(run_id)
+    except NotFound:
+        _snapshot(workspace)
+        return asked_run(
+            trainer, workspace, at=wish.at, settings=wish.settings, reason=wish.reason or "asked for", name=run_id
+        )
 
 
 def _snapshot(workspace: Workspace) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from functools import lru_cache
 
 from mainspring.app.prediction_log import logged_key
@@ -17,6 +18,7 @@ from mainspring.flows.train import TrainResult
 from mainspring.flows.watch_ports import ACTOR, Candidate, WatchPlan, WatchPorts
 from mainspring.kernel.errors import NotFound
 from mainspring.kernel.records import LoggedRequest
+from mainspring.kernel.times import SECOND
 from mainspring.observe.plans import RetrainPolicy
 from mainspring.observe.ports import Observations
 from mainspring.observe.profiles import Reference, read_reference
@@ -27,9 +29,10 @@ def watch_plan(workspace: Workspace, policy: RetrainPolicy | None = None) -> Wat
     settings = workspace.settings
     margin = next((gate.margin for gate in settings.gates if isinstance(gate, ChampionGate)), 0.01)
     here = settings.environments.get(workspace.environment)
+    longest = 2 * sum(needs.seconds for needs in settings.steps.values()) * SECOND  # each step once more
     return WatchPlan(
         model=settings.name, environment=workspace.environment, monitoring=settings.monitoring,
-        retraining=policy or settings.retraining, rollout=rollout(workspace), margin=margin,
+        retraining=policy or replace(settings.retraining, longest=longest), rollout=rollout(workspace), margin=margin,
         freezes=here.freezes if here else (),
     )  # fmt: skip
 

@@ -121,9 +121,9 @@ class Trainer:
         gates = self._workspace.settings.gates
         return train(run, gates, self._ports(), actor=actor or self._workspace.actor, cause=cause)
 
-    def begin(self, run: Run, *, actor: str, cause: Sequence[int] = ()) -> None:
-        """Keep the record of a run whose steps will run elsewhere."""
-        begin(run, self._ports(), actor=actor, cause=cause)
+    def begin(self, run: Run, *, actor: str, cause: Sequence[int] = (), expected_head: int | None = None) -> None:
+        """Keep the record of a run whose steps will run elsewhere; `Conflict` if the ledger went on meanwhile."""
+        begin(run, self._ports(), actor=actor, cause=cause, expected_head=expected_head)
 
     def conclude(self, run: Run, *, actor: str) -> TrainResult:
         """Judge and register what the steps of a run made elsewhere."""

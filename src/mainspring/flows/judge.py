@@ -31,8 +31,8 @@ class Judged:
     champion: str
     environment: str
 
-    def draft(self, decision: str) -> Draft:
-        """Return the `window.judged` event; `decision` is what followed from it."""
+    def draft(self, decision: str, new_labels: int | None = None) -> Draft:
+        """Return the `window.judged` event; `decision` is what followed from it, None: labels were not counted."""
         drift, quality = self.drift, self.quality
         columns = [*drift.columns, *([drift.output] if drift.output else [])]
         body: dict[str, Any] = {
@@ -46,6 +46,7 @@ class Judged:
             "quality": quality.to_json() if quality.judged else None,
             "matured": quality.rows,
             "decision": decision,
+            **({} if new_labels is None else {"new_labels": new_labels}),
         }
         return Draft(kind="window.judged", subject=self.champion, actor=ACTOR, body=body)
 

@@ -9,6 +9,7 @@ from mainspring.observe.windows import tick_of
 
 WATCH = "watch"
 _KEPT = 64
+_ENDS = ("run.failed", "run.finished", "retrain.declined")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -33,7 +34,8 @@ class Memory:
     """since: when watching began (0: not yet). judged_until: end of the last window judged. Times UTC microseconds.
 
     champion: digest of what the ledger says answers. pending: a run that a watch asked for and whose candidate is
-    neither on trial nor told why not: its process ended too early; "" if there is none.
+    neither on trial nor told why not: its process ended too early; "" if there is none. open: run -> when it was
+    started, for runs that told no end. labels: new since the last training, as the last look that counted them found.
     """
 
     since: int = 0
@@ -43,6 +45,8 @@ class Memory:
     trial: Trial | None = None
     champion: str = ""
     pending: str = ""
+    open: dict[str, int] = field(default_factory=dict)
+    labels: int = 0
 
     def begin(self, now: int) -> None:
         """Note the first look."""
@@ -59,6 +63,8 @@ class Memory:
 
     def told(self, event: Event) -> None:
         """Take in one event of the ledger."""
+        if event.kind in _ENDS:
+            self.open.pop(event.run, None)
         if event.kind == "window.judged":
             body = event.body
             found = Signals(
@@ -66,8 +72,10 @@ class Memory:
                 quality="quality" in body["signals"], faults=tuple(body["faults"]),
             )  # fmt: skip
             self.judged(found)
+            self.labels = body.get("new_labels", self.labels)
         elif event.kind == "run.started":
             self.trainings.append(event.at)
+            self.open[event.run], self.labels = event.at, 0
             self.pending = event.run if event.actor == WATCH else self.pending
         elif event.run and event.run == self.pending and _is_closing(event):
             self.pending = ""

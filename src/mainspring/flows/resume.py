@@ -18,6 +18,7 @@ def resume(plan: WatchPlan, release: Release, memory: Memory, ports: WatchPorts,
     run, memory.pending = memory.pending, ""
     if not run:
         return
+    memory.open.pop(run, None)
     why = _obstacle(run, release, ports)
     if not why:
         try:

@@ -30,8 +30,9 @@ class Retrained:
 
 def retrain(plan: WatchPlan, window: Judged, memory: Memory, ports: WatchPorts, *, now: int) -> Retrained:
     """Record the window, decide, and if it is time: train, judge, and put the candidate on trial."""
-    decision = decide(plan.retraining, _history(plan, window, memory, ports, now), window.signals, now)
-    told = ports.ledger.append([window.draft(decision.reason), *_decided(plan, decision)], at=now)
+    counted = _new_labels(plan, window, memory, ports, now)
+    decision = decide(plan.retraining, history_of(memory, counted or 0), window.signals, now)
+    told = ports.ledger.append([window.draft(decision.reason, counted), *_decided(plan, decision)], at=now)
     memory.judged(window.signals)
     if not decision.act:
         return Retrained(decision=decision)
@@ -67,15 +68,19 @@ def try_out(plan: WatchPlan, result: TrainResult, memory: Memory, ports: WatchPo
     return moved.changed
 
 
-def _history(plan: WatchPlan, window: Judged, memory: Memory, ports: WatchPorts, now: int) -> History:
-    """Return what happened before; labels are counted only where something could ask for a training."""
-    policy, last = plan.retraining, max(memory.trainings, default=memory.since)
-    could = policy.every or policy.at or window.signals.output_drift or window.signals.quality
-    counted = ports.observations.known_between(last, now) if policy.min_new_labels and could else 0
+def history_of(memory: Memory, new_labels: int) -> History:
+    """Return what happened before, as the policy sees it."""
     return History(
         since=memory.since, windows=memory.windows, trainings=memory.trainings, running=memory.trial is not None,
-        new_labels=counted,
+        open=tuple(memory.open.values()), new_labels=new_labels,
     )  # fmt: skip
+
+
+def _new_labels(plan: WatchPlan, window: Judged, memory: Memory, ports: WatchPorts, now: int) -> int | None:
+    """Count labels that matured since the last training, where something could ask for one; None: not counted."""
+    policy, last = plan.retraining, max(memory.trainings, default=memory.since)
+    could = policy.every or policy.at or window.signals.output_drift or window.signals.quality
+    return ports.observations.known_between(last, now) if policy.min_new_labels and could else None
 
 
 def _decided(plan: WatchPlan, decision: RetrainDecision) -> list[Draft]:

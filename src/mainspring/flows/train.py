@@ -73,10 +73,15 @@ def train(run: Run, gates: Sequence[Gate], ports: TrainPorts, *, actor: str, cau
     return _whole(run, gates, _outcome, ports, actor=actor, cause=cause)
 
 
-def begin(run: Run, ports: TrainPorts, *, actor: str, cause: Sequence[int] = ()) -> Event:
-    """Keep the record of a run whose steps will run elsewhere, each a process, and tell the ledger that it began."""
+def begin(
+    run: Run, ports: TrainPorts, *, actor: str, cause: Sequence[int] = (), expected_head: int | None = None
+) -> Event:
+    """Keep the record of a run whose steps will run elsewhere, each a process, and tell the ledger that it began.
+
+    expected_head: where the ledger must still end, or `Conflict` is raised: what was decided by it may no longer hold.
+    """
     ports.runs.save(run)
-    return Chapters(run=run, actor=actor, ledger=ports.ledger, clock=ports.clock).started(cause)
+    return Chapters(run=run, actor=actor, ledger=ports.ledger, clock=ports.clock).started(cause, expected_head)
 
 
 def conclude(run: Run, gates: Sequence[Gate], ports: TrainPorts, *, actor: str) -> TrainResult:

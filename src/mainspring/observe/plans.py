@@ -41,7 +41,8 @@ class RetrainPolicy:
     when: signals that count. persist: (k, n): k of the last n windows must show the signal.
     cooldown: microseconds between trainings. min_new_labels: labels that matured since the last training.
     budget: (runs, microseconds) or None. every: a fixed schedule in microseconds (0: none).
-    at: fixed times, UTC microseconds.
+    at: fixed times, UTC microseconds. longest: microseconds that a training may take: one that began earlier and told
+    no end is dead; 0 where none runs elsewhere.
     """
 
     when: tuple[Trigger, ...] = ()
@@ -51,3 +52,4 @@ class RetrainPolicy:
     budget: tuple[int, int] | None = None
     every: int = 0
     at: tuple[int, ...] = ()
+    longest: int = 0

@@ -2,7 +2,8 @@
 
 A trigger (output drift, quality, schedule, fixed time) starts a run only if nothing forbids it. What forbids is
 checked in one order, and the reason names the first: a data fault, a running training, cooldown, budget, too few new
-labels. Drift of an input alone never retrains.
+labels. Drift of an input alone never retrains. What others ask for, an alert or an earlier look, is weighed by the
+same rules when it is about to begin: `weigh`.
 """
 
 from collections.abc import Sequence
@@ -12,8 +13,8 @@ from typing import Literal
 from mainspring.kernel.times import format_duration, format_time
 from mainspring.observe.plans import RetrainPolicy, Trigger
 
-Cause = Literal["", "output_drift", "quality", "schedule"]
-Stop = Literal["", "no_signal", "persistence", "data_fault", "running", "cooldown", "budget", "labels"]
+Cause = Literal["", "output_drift", "quality", "schedule", "alert", "watch"]
+Stop = Literal["", "no_signal", "persistence", "data_fault", "answered", "running", "cooldown", "budget", "labels"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,15 +35,28 @@ class Signals:
 class History:
     """What happened before. since: when watching began. windows: earlier ones, oldest first.
 
-    trainings: when runs were started (by any trigger), oldest first. running: one is under way.
-    new_labels: labels that matured since the last training began.
+    trainings: when runs were started (by any trigger), oldest first. running: a candidate is on trial.
+    open: when runs were started that told no end yet. new_labels: labels that matured since the last training began.
     """
 
     since: int
     windows: Sequence[Signals] = ()
     trainings: Sequence[int] = ()
     running: bool = False
+    open: Sequence[int] = ()
     new_labels: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """A training that others ask for. trigger: "" for somebody whom nothing holds back. since: when, UTC microseconds.
+
+    reason: why, in words.
+    """
+
+    trigger: Cause
+    reason: str
+    since: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +74,31 @@ def decide(policy: RetrainPolicy, history: History, signals: Signals, now: int) 
     trigger, why = _trigger(policy, history, signals, now)
     if not trigger:
         return _stop("", *_nothing(policy, history, signals))
+    return _unless_forbidden(policy, history, signals, now, trigger, why)
+
+
+def weigh(policy: RetrainPolicy, history: History, signals: Signals, now: int, asked: Asked) -> RetrainDecision:
+    """Decide at `now` whether what was asked for earlier may begin; `signals`: of the last window judged.
+
+    An alert is evidence where the windows hold none; where they do, or were judged since, they count.
+    """
+    if not asked.trigger:
+        return RetrainDecision(act=True, trigger="", stopped_by="", reason=asked.reason)
+    later = max(history.trainings, default=0)
+    if later >= asked.since:
+        what = f"a training began at {format_time(later)}, after this was asked for"
+        return _stop(asked.trigger, "answered", f"{asked.reason}; not trained: {what}")
+    if asked.trigger == "alert":
+        stopped_by, what = _nothing(policy, history, signals)
+        silent = stopped_by == "no_signal" and signals.at <= asked.since
+        if not silent and not _trigger(policy, history, signals, now)[0]:
+            return _stop(asked.trigger, stopped_by, f"{asked.reason}; not trained: {what}")
+    return _unless_forbidden(policy, history, signals, now, asked.trigger, asked.reason)
+
+
+def _unless_forbidden(
+    policy: RetrainPolicy, history: History, signals: Signals, now: int, trigger: Cause, why: str
+) -> RetrainDecision:  # fmt: skip
     for stopped_by, what in _forbidden(policy, history, signals, now):
         if what:
             return _stop(trigger, stopped_by, f"{why}; not trained: {what}")
@@ -104,11 +143,16 @@ def _nothing(policy: RetrainPolicy, history: History, signals: Signals) -> tuple
 def _forbidden(policy: RetrainPolicy, history: History, signals: Signals, now: int) -> list[tuple[Stop, str]]:
     return [
         ("data_fault", f"data fault: {_faults(signals)}" if signals.faults else ""),
-        ("running", "a training is running" if history.running else ""),
+        ("running", _busy(policy, history, now)),
         ("cooldown", _cooling(policy, history, now)),
         ("budget", _spent(policy, history, now)),
         ("labels", _too_few(policy, history)),
     ]
+
+
+def _busy(policy: RetrainPolicy, history: History, now: int) -> str:
+    alive = history.running or any(now - policy.longest < started for started in history.open)
+    return "a training is running" if alive else ""
 
 
 def _cooling(policy: RetrainPolicy, history: History, now: int) -> str:

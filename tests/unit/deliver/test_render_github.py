@@ -142,6 +142,20 @@ def test_only_what_is_unscheduled_is_watched() -> None:
     assert "watch.yml" not in workflows(scheduled)
 
 
+def test_each_schedule_starts_its_own_watch_and_somebody_who_asks_starts_all() -> None:
+    one = workflows(project())["watch.yml"]
+    assert one["on"]["schedule"] == [{"cron": "0 */6 * * *"}]
+    assert all("if" not in job for job in one["jobs"].values())  # one schedule: all are meant
+    staging = place("staging", "kserve", schedule="30 4 * * *")
+    two = workflows(project(places=(place("dev", "deployment"), staging)))["watch.yml"]
+    assert two["on"]["schedule"] == [{"cron": "0 */6 * * *"}, {"cron": "30 4 * * *"}]
+    for name, cron in (("dev", "0 */6 * * *"), ("staging", "30 4 * * *")):
+        job = two["jobs"][f"watch-{name}"]
+        by_hand = "github.event_name == 'workflow_dispatch'"
+        assert job["if"] == f"${{{{ {by_hand} || github.event.schedule == '{cron}' }}}}"
+        assert job["concurrency"] == {"group": f"watch-{name}", "cancel-in-progress": False}
+
+
 def test_a_release_commit_starts_no_release() -> None:
     push = workflows(project())["release.yml"]["on"]["push"]
     assert not any(path.startswith("environments") for path in push["paths"])

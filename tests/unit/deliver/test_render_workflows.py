@@ -97,6 +97,8 @@ def test_only_75_and_a_lost_pod_are_tried_again_with_growing_pauses() -> None:
 def test_a_refused_candidate_ends_the_workflow_by_its_last_task() -> None:
     tasks = named(PRODUCTION, "WorkflowTemplate", "flight-delay-retrain")["spec"]["templates"][0]["dag"]["tasks"]
     assert tasks[-1]["depends"] == "register-model.Succeeded || register-model.Failed"
+    begun = [task.get("when") for task in tasks]
+    assert begun == [None, "{{tasks.begin.outputs.parameters.begun}} == yes", *[None] * 5]  # later ones are omitted
     assert [task["depends"] for task in tasks[1:-1]] == [f"{task['name']}.Succeeded" for task in tasks[:-2]]
 
 
@@ -247,7 +249,8 @@ def test_argo_cd_may_apply_every_kind_once_listed() -> None:
 def test_an_alert_that_fires_starts_the_retraining_with_its_name_as_the_reason() -> None:
     spec = named(PRODUCTION, "WorkflowEventBinding", "flight-delay-drift")["spec"]
     assert spec["event"]["selector"] == 'discriminator == "flight-delay-drift" && payload.status == "firing"'
-    (parameter,) = spec["submit"]["arguments"]["parameters"]
+    parameter, trigger = spec["submit"]["arguments"]["parameters"]
+    assert trigger == {"name": "trigger", "valueFrom": {"event": '"alert"'}}  # so `begin` weighs it by the policy
     assert parameter == {"name": "reason", "valueFrom": {"event": '"alert " + payload.commonLabels.alertname'}}
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from mainspring.kernel.times import DAY, HOUR, MINUTE
 from mainspring.observe.plans import RetrainPolicy
-from mainspring.observe.policy import History, RetrainDecision, Signals, decide
+from mainspring.observe.policy import Asked, History, RetrainDecision, Signals, decide, weigh
 
 POLICY = RetrainPolicy(
     when=("output_drift", "quality"), persist=(2, 3), cooldown=14 * DAY, min_new_labels=5000, budget=(6, 30 * DAY)
@@ -151,3 +151,47 @@ def test_a_storm_of_alarms_trains_within_its_rules() -> None:
         assert {one.stopped_by for one in decisions} == {"", "running", "cooldown", "budget"} - (
             {"cooldown"} if 5 + model >= 20 else set()
         )
+
+
+ALERT = Asked(trigger="alert", reason="alert OutputDrift", since=NOW - HOUR)
+
+
+@pytest.mark.parametrize(
+    ("history", "signals", "stopped_by", "words"),
+    [
+        (READY, Signals(at=NOW), "no_signal", "alert OutputDrift; not trained: no signal"),  # judged since: it is over
+        (changed(windows=windows(False, False)), DRIFT, "persistence", "1 of the last 3"),
+        (READY, Signals(at=NOW, output_drift=True, faults=("wind: 40% null",)), "data_fault", "wind: 40% null"),
+        (changed(running=True), DRIFT, "running", "is running"),
+        (changed(trainings=(NOW - 13 * DAY,), windows=windows(True, True)), DRIFT, "cooldown", "14d"),
+        (changed(new_labels=4999), DRIFT, "labels", "4999 of 5000"),
+        (changed(trainings=tuple(NOW - 20 * DAY - n for n in range(6, 0, -1))), DRIFT, "budget", "6 of 6 runs in 30d"),
+        (changed(trainings=(NOW - MINUTE,)), DRIFT, "answered", "after this was asked for"),
+    ],
+)
+def test_an_alert_is_held_back_by_what_holds_the_watch_back(
+    history: History, signals: Signals, stopped_by: str, words: str
+) -> None:
+    found = weigh(POLICY, history, signals, NOW, ALERT)
+    assert (found.act, found.trigger, found.stopped_by) == (False, "alert", stopped_by)
+    assert words in found.reason
+
+
+def test_an_alert_trains_with_the_windows_evidence_or_where_there_is_none_with_its_own() -> None:
+    for signals in (DRIFT, Signals(at=NOW - 6 * HOUR)):
+        found = weigh(POLICY, READY, signals, NOW, ALERT)
+        assert (found.act, found.trigger, found.reason) == (True, "alert", "training: alert OutputDrift")
+
+
+def test_what_a_look_asked_for_keeps_its_evidence_and_people_are_held_back_by_nothing() -> None:
+    look, person = (dataclasses.replace(ALERT, trigger=trigger) for trigger in ("watch", ""))
+    assert weigh(POLICY, READY, Signals(at=NOW), NOW, look).act
+    spent = changed(running=True, trainings=(NOW - MINUTE,))
+    assert weigh(POLICY, spent, DRIFT, NOW, look).stopped_by == "answered"
+    assert weigh(POLICY, spent, DRIFT, NOW, person).act
+
+
+def test_a_run_without_an_end_counts_as_running_only_as_long_as_one_may_take() -> None:
+    policy = dataclasses.replace(POLICY, longest=6 * HOUR)
+    assert decide(policy, changed(open=(NOW - HOUR,)), DRIFT, NOW).stopped_by == "running"
+    assert decide(policy, changed(open=(NOW - 6 * HOUR,)), DRIFT, NOW).act

@@ -200,16 +200,22 @@ def _watch(subject: Subject) -> dict[str, Any]:
         job = _job(f"Watch {place.name}", 60, [
             *_checked_out(history=True), _run("Install", pipeline.INSTALL), _app(),
             _run("Take the signing key", pipeline.KEY, _KEY), _run("Watch once", pipeline.WATCH, values),
-        ], environment=pipeline.unattended(place))  # fmt: skip
+        ], environment=pipeline.unattended(place), **_scheduled(place, among=len(crons)))  # fmt: skip
         jobs[f"watch-{place.name}"] = {**job, "permissions": {"contents": "write"}}
     return {
         "name": "watch",
         "on": {"schedule": [{"cron": cron} for cron in crons], "workflow_dispatch": {}},
         "permissions": {},
-        "concurrency": {"group": "watch", "cancel-in-progress": False},
         "defaults": _SHELL,
         "jobs": jobs,
     }
+
+
+def _scheduled(place: Place, *, among: int) -> dict[str, Any]:
+    """Return which of several schedules starts a watch, and that it waits for its own last look, not for others'."""
+    group = {"concurrency": {"group": f"watch-{place.name}", "cancel-in-progress": False}}
+    mine = f"github.event_name == 'workflow_dispatch' || github.event.schedule == '{place.schedule}'"
+    return {**({"if": f"${{{{ {mine} }}}}"} if among > 1 else {}), **group}
 
 
 def _job(name: str, minutes: int, steps: Sequence[Step], **more: Any) -> dict[str, Any]:  # noqa: ANN401 - a job's own keys

@@ -26,7 +26,7 @@ AGAIN = "lastRetry.status == 'Error' || asInt(lastRetry.exitCode) == 75"
 # a model's digest may not depend on the number of cores: the local runner's steps see the same three
 _STEADY = {"MALLOC_ARENA_MAX": "2", "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
 _OWN_S3 = ("AWS_ENDPOINT", "AWS_ALLOW_HTTP")  # an S3 that is not Amazon's
-_ABSENT = {"asked": "no"}  # what a condition reads may not be empty
+_ABSENT = {"asked": "no", "begun": "no"}  # what a condition reads may not be empty
 _GIT, _ASKS, _ASKPASS = "/var/run/mainspring/git", "askpass", "/var/run/mainspring/askpass"
 _GPU = "nvidia.com/gpu"
 _SECRET = "secret://"  # noqa: S105 - how a reference begins

@@ -109,6 +109,7 @@ def _looks(subject: Subject, place: Place, *, apart: bool) -> Doc:
         spec["entrypoint"] = "look"
         spec["hooks"] = {"exit": {"templateRef": {"name": retrain, "template": "end"}}}
         asked = [{"name": name, "value": f"{{{{tasks.watch.outputs.parameters.{name}}}}}"} for name in _GIVEN]
+        asked.append({"name": "trigger", "value": "watch"})
         look = {"name": "look", "dag": {"tasks": [
             {"name": "watch", "template": "watch"},
             {"name": "retrain", "depends": "watch.Succeeded", "templateRef": {"name": retrain, "template": "retrain"},
@@ -119,13 +120,18 @@ def _looks(subject: Subject, place: Place, *, apart: bool) -> Doc:
 
 
 def _binding(subject: Subject, place: Place) -> Doc:
-    """Return what turns Alertmanager's webhook, posted to `/api/v1/events/<namespace>/<project>-drift`, into a run."""
+    """Return what turns Alertmanager's webhook, posted to `/api/v1/events/<namespace>/<project>-drift`, into a run.
+
+    The run is one that an alert asks for: its first pod weighs it by the policy of the watch.
+    """
     name = f"{subject.name}-drift"
-    reason = '"alert " + payload.commonLabels.alertname'
+    given = {"reason": '"alert " + payload.commonLabels.alertname', "trigger": '"alert"'}
     return kind(API, "WorkflowEventBinding", metadata(subject, place, name, "submit"), spec={
         "event": {"selector": f'discriminator == "{name}" && payload.status == "firing"'},
         "submit": {
             "workflowTemplateRef": {"name": f"{subject.name}-retrain"},
-            "arguments": {"parameters": [{"name": "reason", "valueFrom": {"event": reason}}]},
+            "arguments": {"parameters": [
+                {"name": parameter, "valueFrom": {"event": expression}} for parameter, expression in given.items()
+            ]},
         },
     })  # fmt: skip

@@ -3,6 +3,8 @@
 The run's id is the workflow's name. `begin` and `register-model` open the ledger, the four steps between get neither
 ledger nor key. A refused candidate ends the workflow well: `register-model` leaves with 3, and `release`, the last
 task, decides what the whole is worth (Argo Workflows, "Enhanced depends": a task after a failed one decides for it).
+What an alert or a watch asks for, `begin` weighs once more; for a run that is not due it says `no`, no later pod is
+made, and the workflow ends well, for a task that is skipped or omitted has the phase of those before it.
 One retraining at a time in an environment, by a mutex. Where an environment does not keep ledger, models and tables in
 stores that every pod reaches, only `watching` is rendered, and the watch trains in its own pod.
 """
@@ -35,7 +37,8 @@ STEPS = ("fetch-data", "preprocess", "train-model", "validate-model")
 BEGIN, REGISTER, RELEASE_STEP, END, RETRAIN = "begin", "register-model", "release", "end", "retrain"
 _NAME = "{{workflow.name}}"
 _DAY, _AT_ONCE, _TRIALS = 86_400, 4, 8
-_ASKED = {"run": None, "reason": "asked for", "at": "", "cause": "", "set": ""}
+_ASKED = {"run": None, "reason": "asked for", "at": "", "cause": "", "set": "", "trigger": ""}
+_BEGUN = "/tmp/begun"  # noqa: S108 - a pod's own folder
 
 
 def files(subject: Subject) -> Files:
@@ -58,12 +61,13 @@ def step_pods(subject: Subject, place: Place) -> list[Pod]:
     """Return the pods of a training, in order."""
     asked = ["--reason", "{{inputs.parameters.reason}}", "--at", "{{inputs.parameters.at}}",
              "--cause", "{{inputs.parameters.cause}}", "--set", "{{inputs.parameters.set}}",
-             "--release-file", RELEASE]  # fmt: skip
+             "--trigger", "{{inputs.parameters.trigger}}", "--since", "{{workflow.creationTimestamp}}",
+             "--begun", _BEGUN, "--release-file", RELEASE]  # fmt: skip
     data = {"name": "data", "persistentVolumeClaim": {"claimName": place.data_claim, "readOnly": True}}
     return [
         Pod(
             name=BEGIN, words=[*_words(BEGIN, place), *asked], needs=_needs(subject, "fetch-data"), ledger=True,
-            release=True, inputs=_ASKED, outputs=_OUTCOME,
+            release=True, inputs=_ASKED, outputs={**_OUTCOME, "begun": _BEGUN},
             volumes=[(data, f"{FOLDER}/data")] if place.data_claim else (),
         ),
         *(
@@ -136,6 +140,8 @@ def _tasks(pods: Sequence[Pod], run: str, given: Iterable[str]) -> list[Doc]:
         if before:
             failed = f" || {before.name}.Failed" if pod.name == RELEASE_STEP else ""
             task["depends"] = f"{before.name}.Succeeded{failed}"
+            if before.name == BEGIN:
+                task["when"] = f"{{{{tasks.{BEGIN}.outputs.parameters.begun}}}} == yes"
         tasks.append(task)
     return tasks
 

@@ -27,6 +27,9 @@ class _Asked:
     at: str
     reason: str
     cause: str
+    trigger: str
+    since: str
+    begun: Path | None
     status: str
     repository: str
     branch: str
@@ -44,6 +47,11 @@ class _Asked:
 @click.option("--at", default="", metavar="TIME", help="begin: look back from this time; default: the end of the data.")
 @click.option("--reason", default="", help="begin: why, for the ledger.")
 @click.option("--cause", default="", metavar="SEQ,...", help="begin: events of the ledger that led here.")
+@click.option(
+    "--trigger", type=click.Choice(["", "alert", "watch"]), default="", help="begin: who asks, if not people."
+)
+@click.option("--since", default="", metavar="TIME", help="begin: when they asked; default: now.")
+@click.option("--begun", type=_path, metavar="FILE", help="begin: write `yes` here, or `no` for a run that is not due.")
 @click.option("--release-file", type=_path, metavar="FILE", help="begin: the release file where it is mounted.")
 @click.option("--trust", type=_path, metavar="DIR", help="Public keys (*.pem) that may vouch for the champion.")
 @click.option("--keys", type=_path, metavar="DIR", help="Folder of the signing key where it is mounted.")
@@ -96,16 +104,24 @@ def _performed(
 
 
 def _begin(asked: _Asked) -> Told:
-    from mainspring.app.cluster_run import begin_run
+    from mainspring.app.cluster_run import Wish, begin_run
     from mainspring.app.workspace import open_workspace
     from mainspring.kernel.times import parse_time
 
     workspace = open_workspace(here(), environment=asked.environment, mounted=asked.mounted)
-    run = begin_run(
-        workspace, asked.run, at=parse_time(asked.at) if asked.at else 0,
-        settings=" ".join(asked.settings).split(), reason=asked.reason, cause=_numbers(asked.cause),
+    at, since = (parse_time(text) if text else 0 for text in (asked.at, asked.since))
+    trigger: Any = asked.trigger
+    wish = Wish(
+        at=at, settings=" ".join(asked.settings).split(), reason=asked.reason, cause=_numbers(asked.cause),
+        trigger=trigger, since=since,
     )  # fmt: skip
-    return {"run": run.id, "snapshot": run.snapshot, "champion": run.champion}, f"run {run.id} begins", 0
+    run, why = begin_run(workspace, asked.run, wish)
+    if asked.begun is not None:
+        asked.begun.write_text("yes" if run else "no", encoding="utf-8")
+    if run is None:
+        return {"run": asked.run, "begun": False, "why": why}, f"run {asked.run} is not due: {why}", 0
+    found = {"run": run.id, "begun": True, "snapshot": run.snapshot, "champion": run.champion}
+    return found, f"run {run.id} begins", 0
 
 
 def _numbers(text: str) -> tuple[int, ...]:

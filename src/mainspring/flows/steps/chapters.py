@@ -21,14 +21,14 @@ class Chapters:
     ledger: Ledger
     clock: Clock
 
-    def started(self, cause: Sequence[int]) -> Event:
-        """Tell that the run began, and why."""
+    def started(self, cause: Sequence[int], expected_head: int | None = None) -> Event:
+        """Tell that the run began, and why; `Conflict` if the ledger no longer ends at `expected_head`."""
         run = self.run
         body = {
             "model": run.model, "at": run.at, "snapshot": run.snapshot, "code": run.code, "commit": run.commit,
             "dirty": run.dirty, "champion": run.champion, "reason": run.reason,
         }  # fmt: skip
-        return self._once("run.started", body, cause=cause)
+        return self._once("run.started", body, cause=cause, expected_head=expected_head)
 
     def finished_step(self, outcome: Outcome) -> Event:
         """Tell that a step's outcome is there, made now or reused. Once for (run, step, key)."""
@@ -66,15 +66,17 @@ class Chapters:
 
     def _once(
         self, kind: str, body: Mapping[str, Any], *, subject: str = "", same: Sequence[str] = (),
-        cause: Sequence[int] = (),
+        cause: Sequence[int] = (), expected_head: int | None = None,
     ) -> Event:  # fmt: skip
         for event in self.ledger.read(kind=kind, run=self.run.id):
             if all(event.body.get(name) == body[name] for name in same):
                 return event
-        return self._append(kind, subject or f"run:{self.run.id}", body, cause)
+        return self._append(kind, subject or f"run:{self.run.id}", body, cause, expected_head)
 
-    def _append(self, kind: str, subject: str, body: Mapping[str, Any], cause: Sequence[int]) -> Event:
+    def _append(
+        self, kind: str, subject: str, body: Mapping[str, Any], cause: Sequence[int], expected_head: int | None = None
+    ) -> Event:  # fmt: skip
         draft = Draft(
             kind=kind, subject=subject, actor=self.actor, run=self.run.id, cause=tuple(cause), body=dict(body)
         )
-        return self.ledger.append([draft], at=self.clock.now())[0]
+        return self.ledger.append([draft], at=self.clock.now(), expected_head=expected_head)[0]
