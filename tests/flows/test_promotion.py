@@ -226,6 +226,22 @@ def test_an_emergency_skips_the_rules_on_record_and_never_a_signature_or_a_gate(
         rungs.promote("production", 2, emergency="now")
 
 
+def test_the_first_version_of_an_environment_needs_its_gate_as_any_other(rungs: Rungs) -> None:
+    failed, imported = rungs.model(1, passed=False), rungs.model(2, passed=None)
+    for environment in ("local", "dev", "production"):
+        with pytest.raises(ReleaseRefused, match="version 1 did not pass its gate"):
+            rungs.promote(environment, failed, emergency="now" if environment == "production" else "")
+    with pytest.raises(PromotionRefused, match="version 2 was not judged by a gate"):
+        rungs.promote("dev", imported)
+    assert rungs.at("dev").releases.read("dev")[0] is None
+    moved = rungs.promote("dev", imported, emergency="it is all that we have")
+    assert moved.event is not None
+    assert evidence(rungs, "dev", imported)["skipped"] == ["version 2 was not judged by a gate"]
+    with pytest.raises(PromotionRefused, match="version 2 was not judged by a gate"):
+        rungs.promote("staging")
+    assert rungs.promote("local", imported).changed  # on one's own machine, to try it
+
+
 def test_who_promotes_must_be_known(rungs: Rungs) -> None:
     rungs.soaked(1)
     for who in ("ann", "bob"):

@@ -290,6 +290,25 @@ def test_a_checkpoint_that_was_removed_or_forged_is_found(house: House, act: str
     assert expected[act] in problem
 
 
+def test_where_nothing_was_signed_a_missing_checkpoint_is_a_note_and_a_missing_event_still_a_problem(
+    house: House,
+) -> None:
+    _released(house)
+    ports = AuditPorts(
+        ledger=house.ports.ledger, files=house.ports.files, versions=house.ports.versions, keys=house.ports.keys,
+        checkpoints=Checkpoints(house.root / "none"), sealed=lambda environment: False, private=True,
+    )  # fmt: skip
+    report = verify("m", ["local"], ports)
+    assert (report.whole, len(report.notes)) == (True, 1)
+    assert "not compared with a checkpoint" in report.notes[0]
+    house.sql("DELETE FROM events WHERE seq > 3")
+    assert "event 4 is missing" in verify("m", ["local"], ports).problems[0].what
+    house.sql("DELETE FROM events")
+    with pytest.raises(NotFound, match="this clone has no ledger"):
+        verify("m", ["local"], ports)
+    assert "event 1 is missing" in verify("m", ["local"], replace(ports, private=False)).problems[0].what
+
+
 def test_a_release_changed_by_hand_is_reported_until_the_next_move_tells_it(house: House) -> None:
     _released(house)
     path = house.root / "environments" / "local" / "release.yaml"

@@ -8,10 +8,11 @@ from mainspring.app.workspace import LOCAL, Workspace
 from mainspring.deliver.release import Plan, Release, plan_of
 from mainspring.develop.errors import MirrorFailed
 from mainspring.flows.audit import AuditPorts, AuditReport, verify
-from mainspring.flows.entering import Request
+from mainspring.flows.entering import EVIDENCE, Request
 from mainspring.flows.moves import Admitted, Candidate, Move, Moved, ReleasePorts
 from mainspring.flows.publish import Published, publish
 from mainspring.flows.release import promote, rollback
+from mainspring.security.statements import signer_of_statement
 
 _PLAIN = Request()
 
@@ -92,6 +93,17 @@ def audit(workspace: Workspace) -> AuditReport:
     """Read everything that must hold and say what does not."""
     ports = AuditPorts(
         ledger=workspace.ledger, files=workspace.releases, versions=workspace.versions, keys=workspace.keys,
-        checkpoints=workspace.checkpoints,
+        checkpoints=workspace.checkpoints, sealed=lambda environment: _sealed(workspace, environment),
+        private=workspace.has_private_ledger,
     )  # fmt: skip
     return verify(workspace.settings.name, (workspace.environment,), ports)
+
+
+def _sealed(workspace: Workspace, environment: str) -> bool:
+    """Tell whether this machine's key has moved an environment: the evidence in git says so; `local` is its own."""
+    from mainspring.app.features import known_keys
+
+    own = next((key.id for key in known_keys(workspace) if key.where == "own"), "")
+    if not own or environment == LOCAL:
+        return bool(own)
+    return own in {signer_of_statement(data) for data in workspace.releases.folder(environment, EVIDENCE).values()}

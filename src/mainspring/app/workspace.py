@@ -66,6 +66,11 @@ class Workspace:
         return SqlLedger(self.ledger_url, durable=not self.is_replay)
 
     @property
+    def has_private_ledger(self) -> bool:
+        """Whether the ledger is this clone's own file, which no other clone sees."""
+        return self.ledger_url == f"sqlite:///{self.paths.ledger.as_posix()}"
+
+    @property
     def ledger_url(self) -> str:
         """The database of the ledger and the version numbers: embedded unless the environment names another."""
         return address("ledger", self._named_store("ledger")) or f"sqlite:///{self.paths.ledger.as_posix()}"

@@ -25,6 +25,11 @@ class PromotionRefused(Refused):
 
     code = "promotion.refused"
 
+    def __init__(self, what: str, *, fix: str, frozen: bool = False) -> None:
+        """frozen: nothing but a freeze is in the way, so the same may be asked again when it is over."""
+        super().__init__(what, fix=fix)
+        self.frozen = frozen
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entrance:

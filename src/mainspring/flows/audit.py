@@ -2,28 +2,37 @@
 
 An edited, reordered or deleted event breaks the chain. A ledger whose end was cut off has an unbroken chain; but the
 release commits and the signed checkpoint name events that are then missing, and the version table is ahead of it.
+
+Checkpoints stay on the machine that signed them. Where this one never did, as in a fresh clone, that there is none is
+no fault: the report says what it could not compare. Where it did, a missing one was removed.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from mainspring.deliver.ports import Checkpoints, Keys, ReleaseFiles, Versions
 from mainspring.deliver.release import Logged
 from mainspring.flows.checkpoint import last_checkpoint
 from mainspring.flows.moves import EVENT_TRAILER, ledger_trailer
-from mainspring.kernel.errors import MainspringError
+from mainspring.kernel.errors import MainspringError, NotFound
 from mainspring.kernel.events import GENESIS, Event, Ledger, first_break
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditPorts:
-    """What an audit reads."""
+    """What an audit reads.
+
+    sealed: tells whether this machine has signed checkpoints of an environment. private: nobody else writes this
+    ledger, so in a clone it is empty.
+    """
 
     ledger: Ledger
     files: ReleaseFiles
     versions: Versions
     keys: Keys
     checkpoints: Checkpoints
+    sealed: Callable[[str], bool] = lambda environment: True
+    private: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,13 +45,14 @@ class Problem:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditReport:
-    """What was read and what does not hold, the first bad record first."""
+    """What was read and what does not hold, the first bad record first. notes: what could not be compared, and why."""
 
     events: int
     commits: int
     versions: int
     head: tuple[int, str]
     problems: tuple[Problem, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def whole(self) -> bool:
@@ -51,15 +61,24 @@ class AuditReport:
 
 
 def verify(model: str, environments: Sequence[str], ports: AuditPorts) -> AuditReport:
-    """Read the ledger, every environment's release log and the version table; report what does not hold."""
+    """Read the ledger, every environment's release log and the version table; report what does not hold.
+
+    `NotFound` in a clone that has release commits and no ledger to verify them by.
+    """
     events = ports.ledger.read()
     logs = {environment: ports.files.log(environment) for environment in environments}
+    bare = [environment for environment in environments if not _sealed_here(environment, ports)]
+    if ports.private and not events and len(bare) == len(logs) and any(logs.values()):
+        raise NotFound(
+            f"this clone has no ledger: nothing is verified of {sum(map(len, logs.values()))} release commits",
+            fix="run it where the ledger is, or name that in environments.ENV.stores; from git alone: audit releases",
+        )
     versions = ports.versions.list(model)
     problems = [
         *_chain(events),
         *(problem for log in logs.values() for problem in _named(events, log)),
         *(problem for environment, log in logs.items() for problem in _moves(events, environment, log)),
-        *(problem for environment in environments for problem in _sealed(events, environment, ports)),
+        *(problem for name in environments if name not in bare for problem in _sealed(events, name, ports)),
         *_numbers(versions, [logged for log in logs.values() for logged in log]),
     ]
     return AuditReport(
@@ -68,6 +87,18 @@ def verify(model: str, environments: Sequence[str], ports: AuditPorts) -> AuditR
         versions=len(versions),
         head=(events[-1].seq, events[-1].hash) if events else (0, GENESIS),
         problems=tuple(problems),
+        notes=tuple(_uncompared(environment, len(logs[environment])) for environment in bare if logs[environment]),
+    )
+
+
+def _sealed_here(environment: str, ports: AuditPorts) -> bool:
+    return ports.checkpoints.read(environment) is not None or ports.sealed(environment)
+
+
+def _uncompared(environment: str, commits: int) -> str:
+    return (
+        f"no local checkpoints of {environment}: chain verified from its start and against {commits} release commits; "
+        "not compared with a checkpoint, so an end cut off after the last commit would not be seen from here"
     )
 
 

@@ -112,12 +112,24 @@ def _weigh(
         return _entered(step, environment, version, "with evidence of another entry", ("promote it again",))
     approvals, spoilt = read_approvals(wanted, files, people)
     approved = counted(wanted, approvals)
-    against = objections(entrance, wanted, _standing(step, entrance, facts, ports), approved)
+    judged = _gate(facts)
+    unfit = (
+        [] if judged else [f"version {version} {'was not judged by' if judged is None else 'did not pass'} its gate"]
+    )
+    against = [*unfit, *objections(entrance, wanted, _standing(step, entrance, facts, ports), approved)]
     how = f"approved by {', '.join(approved)}" if approved else "without approvals"
     return Entered(
         commit=step.commit, environment=environment, version=version, how=how,
-        against=(*against, *(spoilt if against else ())), emergency=str(facts.get("emergency", "")),
+        against=(*against, *(spoilt if against else ())),
+        emergency="" if judged is False else str(facts.get("emergency", "")),
     )  # fmt: skip
+
+
+def _gate(facts: Mapping[str, Any]) -> bool | None:
+    """Tell whether the gate passed, as the evidence says; None: nothing judged it. A failed one has no emergency."""
+    found = facts.get("gate")
+    verdict = found.get("verdict") if isinstance(found, dict) else None
+    return None if verdict is None else isinstance(verdict, dict) and verdict.get("passed") is True
 
 
 def _standing(step: Step, entrance: Entrance, facts: Mapping[str, Any], ports: EntryPorts) -> Standing | None:

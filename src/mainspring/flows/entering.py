@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol
 
+from mainspring.deliver.freezes import frozen
 from mainspring.deliver.ports import GATE, SIGNATURE, Keys, ModelStore, Papers, ReleaseFiles
 from mainspring.deliver.promotion import (
     Approval,
@@ -81,16 +82,19 @@ class Door:
         approvals, spoilt = read_approvals(wanted, self.files, approvers(move.environment, self.files))
         standing = self._standing(candidate.digest) if self.entrance.earlier else None
         approved = counted(wanted, approvals)
-        against = objections(self._asked(move), wanted, standing, approved)
+        asked, gate = self._asked(move), self._gate(candidate.digest)
+        unjudged = [f"version {candidate.version} was not judged by a gate"] if gate is None else []
+        against = [*unjudged, *objections(asked, wanted, standing, approved)]
         if against and not self.request.emergency:
             raise PromotionRefused(
                 f"version {candidate.version} may not enter {move.environment}: {'; '.join([*against, *spoilt])}",
                 fix="settle that; in an emergency, and for everybody to see: --emergency REASON",
+                frozen=len(against) == 1 and frozen(asked.freezes, wanted.at) is not None,
             )
         facts = {
             **asdict(replace(wanted, movers=frozenset())), "movers": sorted(wanted.movers), "actor": move.actor,
             "signed_by": signer, "commit": candidate.expected, "code": self.request.code,
-            "gate": self._gate(candidate.digest), "image": self.request.image,
+            "gate": gate, "image": self.request.image,
             "reports": [asdict(report) for report in self.request.reports], "approved_by": list(approved),
             "from": None if standing is None else _told(standing), "emergency": self.request.emergency,
             "skipped": against,

@@ -29,6 +29,15 @@ class Trial:
     later: tuple[int, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """A candidate that passed its gates and waits outside. cause: ledger events that led here."""
+
+    run: str
+    version: int
+    cause: tuple[int, ...]
+
+
 @dataclass(slots=True)
 class Memory:
     """since: when watching began (0: not yet). judged_until: end of the last window judged. Times UTC microseconds.
@@ -36,6 +45,7 @@ class Memory:
     champion: digest of what the ledger says answers. pending: a run that a watch asked for and whose candidate is
     neither on trial nor told why not: its process ended too early; "" if there is none. open: run -> when it was
     started, for runs that told no end. labels: new since the last training, as the last look that counted them found.
+    waiting: a candidate that nothing but a freeze keeps out.
     """
 
     since: int = 0
@@ -47,6 +57,7 @@ class Memory:
     pending: str = ""
     open: dict[str, int] = field(default_factory=dict)
     labels: int = 0
+    waiting: Waiting | None = None
 
     def begin(self, now: int) -> None:
         """Note the first look."""
@@ -77,8 +88,10 @@ class Memory:
             self.trainings.append(event.at)
             self.open[event.run], self.labels = event.at, 0
             self.pending = event.run if event.actor == WATCH else self.pending
-        elif event.run and event.run == self.pending and _is_closing(event):
-            self.pending = ""
+        elif event.kind == "promotion.refused":
+            self.refused(event)
+        elif event.run and _is_closing(event):
+            self._closed(event.run)
         elif event.kind == "rollout.judged" and self.trial:
             self.trial.rows, self.trial.failed = int(event.body["rows"]), int(event.body["failed"])
             self.trial.said = event.body["reason"]
@@ -89,7 +102,7 @@ class Memory:
         """Take in a move of the environment: a trial begins, takes its next step, or ends."""
         self.since = self.since or event.at
         self.champion = event.body["champion"]["digest"]
-        self.pending = "" if event.run == self.pending else self.pending
+        self._closed(event.run)
         challenger = event.body.get("challenger")
         if not challenger:
             self.trial = None
@@ -100,6 +113,17 @@ class Memory:
             weight=int(challenger["weight"]), entered_at=event.at,
             later=(*before.later, event.at) if before else (),
         )  # fmt: skip
+
+    def refused(self, event: Event) -> None:
+        """Take in that a watch's candidate may not enter: it waits for the end of a freeze, or is left to people."""
+        self._closed(event.run)
+        if event.body.get("frozen"):
+            self.waiting = Waiting(run=event.run, version=int(event.body["version"]), cause=event.cause)
+
+    def _closed(self, run: str) -> None:
+        """Forget a run whose end is on record."""
+        self.pending = "" if run == self.pending else self.pending
+        self.waiting = None if self.waiting and run == self.waiting.run else self.waiting
 
 
 def _is_closing(event: Event) -> bool:

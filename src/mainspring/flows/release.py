@@ -43,8 +43,8 @@ def promote(
 
     The first version of an environment, or any with `mode=None`, answers everything at once; others begin a trial by
     `plan` (by default the one in the release file), with the `share` that A/B tests and bandits have. Refused: an
-    unknown or unsigned version, one whose gate did not pass (unless it is the first), any version while another is on
-    trial, and whatever `ports.admit` forbids.
+    unknown or unsigned version, one whose gate did not pass, any version while another is on trial, and whatever
+    `ports.admit` forbids. A first version that no gate judged (an adopted model) is left to `ports.admit`.
     """
     checked_name(move.environment, "environment")
     version, digest = _find(move.model, which, ports)
@@ -173,9 +173,9 @@ def _find(model: str, which: int | str, ports: ReleasePorts) -> tuple[int, str]:
 
 
 def _check_gate(digest: str, version: int, ports: ReleasePorts, *, first: bool) -> None:
-    if first:
-        return
     evidence = ports.models.evidence(digest, GATE)
+    if evidence is None and first:
+        return
     verdict = None if evidence is None else json.loads(evidence)
     if not isinstance(verdict, dict) or verdict.get("passed") is not True:
         what = "was not judged by its gate" if verdict is None else "did not pass its gate"

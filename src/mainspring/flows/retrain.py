@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from mainspring.deliver.promotion import PromotionRefused
 from mainspring.flows.judge import Judged
-from mainspring.flows.memory import Memory
+from mainspring.flows.memory import Memory, Waiting
 from mainspring.flows.moves import Move
 from mainspring.flows.release import promote
 from mainspring.flows.train import TrainResult
@@ -47,22 +47,34 @@ def retrain(plan: WatchPlan, window: Judged, memory: Memory, ports: WatchPorts, 
     finally:
         begun = ports.ledger.read(kind="run.started", after=told[-1].seq)
         memory.trainings.extend(event.at for event in begun)
-    try:
-        try_out(plan, result, memory, ports, now=now)
-    except PromotionRefused as error:
-        _tell_refusal(plan, result, error, ports, now)  # it waits for people, or enters by the first rung
+    try_out(plan, result, memory, ports, now=now)
     return Retrained(decision=decision, result=result)
 
 
 def try_out(plan: WatchPlan, result: TrainResult, memory: Memory, ports: WatchPorts, *, now: int) -> bool:
-    """Put a candidate that passed its gates on trial; return whether a trial began."""
+    """Put a candidate that passed its gates on trial; return whether that began or its refusal was told."""
     if not result.verdict.passed:
         return False
+    candidate = Waiting(run=result.run.id, version=result.version, cause=(result.event.seq,))
+    return enter(plan, candidate, result.run.reason, memory, ports, now=now)
+
+
+def enter(
+    plan: WatchPlan, candidate: Waiting, reason: str, memory: Memory, ports: WatchPorts, *, now: int
+) -> bool:  # fmt: skip
+    """Put a candidate on trial, or tell why it may not enter; False where it answers already.
+
+    One that is refused waits for people, or enters by the first rung; behind a freeze alone, for its end.
+    """
     move = Move(
-        environment=plan.environment, model=plan.model, actor=ACTOR, at=now, reason=result.run.reason,
-        run=result.run.id, cause=(result.event.seq,),
+        environment=plan.environment, model=plan.model, actor=ACTOR, at=now, reason=reason, run=candidate.run,
+        cause=candidate.cause,
     )  # fmt: skip
-    moved = promote(move, result.version, ports.release, plan=plan.rollout)
+    try:
+        moved = promote(move, candidate.version, ports.release, plan=plan.rollout)
+    except PromotionRefused as error:
+        memory.refused(_tell_refusal(move, candidate.version, error, ports))
+        return True
     if moved.event is not None:
         memory.released(moved.event)
     return moved.changed
@@ -100,15 +112,13 @@ def _tell_failure(plan: WatchPlan, error: MainspringError, ports: WatchPorts, as
         ports.ledger.append([draft], at=now)
 
 
-def _tell_refusal(
-    plan: WatchPlan, result: TrainResult, error: PromotionRefused, ports: WatchPorts, now: int
-) -> None:  # fmt: skip
-    body = {"environment": plan.environment, "version": result.version, "reason": error.what}
+def _tell_refusal(move: Move, version: int, error: PromotionRefused, ports: WatchPorts) -> Event:
+    body = {"environment": move.environment, "version": version, "reason": error.what, "frozen": error.frozen}
     draft = Draft(
-        kind="promotion.refused", subject=f"environment:{plan.environment}", actor=ACTOR, run=result.run.id,
-        cause=(result.event.seq,), body=body,
+        kind="promotion.refused", subject=f"environment:{move.environment}", actor=ACTOR, run=move.run,
+        cause=move.cause, body=body,
     )  # fmt: skip
-    ports.ledger.append([draft], at=now)
+    return ports.ledger.append([draft], at=move.at)[0]
 
 
 def _seqs(events: list[Event]) -> tuple[int, ...]:

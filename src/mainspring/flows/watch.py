@@ -16,7 +16,7 @@ from mainspring.flows.judge import Judged, judge_window
 from mainspring.flows.memory import Memory, remember
 from mainspring.flows.moves import Move, settle
 from mainspring.flows.posted import Posted
-from mainspring.flows.resume import resume
+from mainspring.flows.resume import resume, try_again
 from mainspring.flows.retrain import Retrained, retrain
 from mainspring.flows.trial import judge_rollout
 from mainspring.flows.watch_ports import ACTOR, WatchPlan, WatchPorts
@@ -50,6 +50,7 @@ def look(plan: WatchPlan, memory: Memory, ports: WatchPorts, *, now: int) -> Loo
         memory.begin(now)
         _catch_up(plan, release, memory, ports, now)
         resume(plan, release, memory, ports, now=now)
+        try_again(plan, release, memory, ports, now=now)
         release, commit = ports.release.files.read(plan.environment)
     if release is not None and release.challenger is not None:
         rollout = judge_rollout(plan, release, ingested, memory, ports, now=now)

@@ -63,6 +63,14 @@ def open_statement(
     return facts, signer
 
 
+def signer_of_statement(data: bytes) -> str:
+    """Return the id of the key that a statement says signed it, unverified; "" where it cannot be read."""
+    try:
+        return str(json.loads(data[:MAX_BYTES])["key"])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return ""
+
+
 def _message(purpose: str, facts: Mapping[str, Any]) -> bytes:
     return b"mainspring %s 1\n" % purpose.encode("ascii") + canonical_json(facts)
 

@@ -7,19 +7,23 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.unit.flows.story import ENVIRONMENT, MODEL, START, TICK, Watched, good, reversed_score, silent
+from tests.unit.flows.story import ENVIRONMENT, MODEL, PLAN, START, TICK, Watched, good, reversed_score, silent
 
 from mainspring.deliver import release as rules
 from mainspring.deliver.freezes import Freeze
+from mainspring.deliver.ports import GATE
+from mainspring.deliver.promotion import PromotionRefused
 from mainspring.deliver.release import Mode
 from mainspring.deliver.rollout import Action
 from mainspring.flows import release as moves
 from mainspring.flows.checkpoint import last_checkpoint
 from mainspring.flows.judge import judge_window
 from mainspring.flows.memory import remember, remembered
+from mainspring.flows.moves import Admitted, Move
+from mainspring.flows.moves import Candidate as Entering
 from mainspring.flows.train import TrainResult
 from mainspring.flows.watch_ports import Candidate, HandedOver
-from mainspring.kernel.errors import MainspringError, NotFound, RunFailed
+from mainspring.kernel.errors import Conflict, MainspringError, NotFound, RunFailed
 from mainspring.kernel.times import DAY, HOUR, format_time
 from mainspring.serve.bandit import Outcomes
 
@@ -385,6 +389,113 @@ def test_a_candidate_that_others_overtook_is_not_tried_and_says_why(
     (told,) = watched.ledger.read(kind="retrain.declined", run=result.run.id)
     assert told.body["reason"].endswith(why)
     assert result.digest not in str(watched.release.files.read(ENVIRONMENT)[0])
+
+
+def behind_a_freeze(watched: Watched, *, frozen: bool = True) -> TrainResult:
+    """Train a candidate that the door refuses: for a freeze alone, or also for other reasons."""
+
+    def admit(move: Move, candidate: Entering) -> Admitted:
+        if not frozen or watched.plan.freezes:
+            raise PromotionRefused("it may not enter", fix="wait", frozen=frozen)
+        return Admitted()
+
+    watched.begin()
+    watched.ports = replace(watched.ports, release=replace(watched.release, admit=admit))
+    end = watched.now + 9 * TICK
+    watched.plan = replace(watched.plan, freezes=(Freeze(start=0, end=end, reason="nobody is there"),))
+    watched.wants(at=(START + TICK,))
+    looked = watched.tick()
+    assert looked.retrained is not None
+    assert looked.retrained.result is not None
+    assert watched.kinds()[-1] == "promotion.refused"
+    return looked.retrained.result
+
+
+def thaw(watched: Watched) -> None:
+    watched.plan = replace(watched.plan, freezes=())
+
+
+@pytest.mark.parametrize("forgetful", [False, True])
+def test_a_candidate_that_a_freeze_kept_out_is_tried_when_it_is_over(watched: Watched, *, forgetful: bool) -> None:
+    result = behind_a_freeze(watched)
+    for place in range(4):
+        if place == 2:
+            thaw(watched)
+        if forgetful:
+            watched.memory = remember(watched.ledger, ENVIRONMENT)
+        looked = watched.tick(rows=10)
+        assert (looked.release is not None and looked.release.challenger is not None) == (place >= 2)
+        assert watched.memory == remember(watched.ledger, ENVIRONMENT)
+    (moved,) = watched.ledger.read(kind="release.promoted", run=result.run.id)
+    assert (moved.cause, moved.body["challenger"]["digest"]) == ((result.event.seq,), result.digest)
+    assert moved.body["reason"] == result.run.reason
+    assert watched.kinds("promotion.refused") == ["promotion.refused"]  # told once, however many looks
+    assert watched.kinds("run.started") == ["run.started"]
+    assert watched.memory.waiting is None
+
+
+def test_a_candidate_that_became_stale_in_a_freeze_says_so(watched: Watched) -> None:
+    result = behind_a_freeze(watched)
+    thaw(watched)
+    moves.promote(watched.move("by hand"), watched.make(good), watched.ports.release, plan=PLAN, mode=None)
+    looked = watched.tick()
+    assert looked.release is not None
+    assert looked.release.challenger is None
+    (told,) = watched.ledger.read(kind="retrain.declined", run=result.run.id)
+    assert told.body["blocked_by"] == "frozen"
+    assert told.body["reason"].endswith("it was compared with a champion that no longer answers")
+    watched.tick()
+    assert len(watched.ledger.read(kind="retrain.declined", run=result.run.id)) == 1
+    assert watched.memory == remember(watched.ledger, ENVIRONMENT)
+
+
+def test_a_candidate_that_waits_while_others_are_tried_is_kept(watched: Watched) -> None:
+    result = behind_a_freeze(watched)
+    thaw(watched)
+    moves.promote(watched.move("by hand"), watched.make(silent), watched.ports.release, plan=PLAN)
+    assert watched.tick().release is not None  # the one by hand is aborted, having answered nothing
+    looked = watched.tick(rows=10)
+    assert looked.release is not None
+    assert looked.release.challenger is not None
+    assert looked.release.challenger.digest == result.digest
+
+
+def test_a_candidate_that_people_must_let_in_is_left_to_them(watched: Watched) -> None:
+    result = behind_a_freeze(watched, frozen=False)
+    thaw(watched)
+    watched.memory = remember(watched.ledger, ENVIRONMENT)
+    assert (watched.memory.pending, watched.memory.waiting) == ("", None)
+    watched.run(2)
+    assert watched.kinds("promotion.refused") == ["promotion.refused"]
+    assert watched.ledger.read(kind="retrain.declined", run=result.run.id) == []
+
+
+def test_a_remote_that_is_down_when_the_freeze_ends_is_asked_again_by_the_next_look(watched: Watched) -> None:
+    result = behind_a_freeze(watched)
+    thaw(watched)
+    working = watched.ports
+
+    def down(move: Move, candidate: Entering) -> Admitted:
+        raise Conflict("the remote cannot be read", fix="try again")
+
+    watched.ports = replace(working, release=replace(working.release, admit=down))
+    with pytest.raises(Conflict):
+        watched.tick()
+    watched.ports = working
+    watched.memory = remember(watched.ledger, ENVIRONMENT)
+    looked = watched.look()
+    assert looked.release is not None
+    assert looked.release.challenger is not None
+    assert looked.release.challenger.digest == result.digest
+
+
+def test_a_candidate_whose_model_is_gone_when_the_freeze_ends_is_declined(watched: Watched) -> None:
+    result = behind_a_freeze(watched)
+    thaw(watched)
+    watched.release.models.attest(result.digest, GATE, b'{"passed": false}')
+    watched.tick()
+    (told,) = watched.ledger.read(kind="retrain.declined", run=result.run.id)
+    assert told.body["reason"].endswith("did not pass its gate")
 
 
 def test_a_refused_candidate_leaves_nothing_pending(watched: Watched) -> None:

@@ -15,7 +15,8 @@ from mainspring.entry.cli.options import here, json_option
 def audit(action: str, *, environment: str, since: str, until: str, as_json: bool) -> int:
     """Prove that the ledger is whole (`verify`), or that release commits keep the rules (`releases`).
 
-    `verify`: nothing deleted, edited, reordered or cut off. `releases`, for pipelines: every version that the commits
+    `verify`: nothing deleted, edited, reordered or cut off; exit 1 otherwise. Where this machine signed no checkpoints,
+    as in a fresh clone, it says what it could not compare. `releases`, for pipelines: every version that the commits
     after REV bring into an environment has its evidence, approvals, order and soak by the rules and keys that stand
     at REV; exit 3 otherwise. It reads git alone and needs the whole history.
     """
@@ -29,11 +30,14 @@ def audit(action: str, *, environment: str, since: str, until: str, as_json: boo
         problems = [{"where": problem.where, "what": problem.what} for problem in report.problems]
         present.emit(
             {"whole": report.whole, "events": report.events, "commits": report.commits, "head": report.head[1],
-             "problems": problems}
+             "problems": problems, "notes": list(report.notes)}
         )  # fmt: skip
         return 0 if report.whole else 1
     counts = f"{report.events} events, {report.commits} release commits, {report.versions} versions"
-    present.say(f"{'whole' if report.whole else 'NOT WHOLE'}: {counts}; head {report.head[0]}:{report.head[1]}")
+    word = "NOT WHOLE" if not report.whole else "whole but for its end" if report.notes else "whole"
+    present.say(f"{word}: {counts}; head {report.head[0]}:{report.head[1]}")
+    for note in report.notes:
+        present.say(f"  note: {note}")
     for problem in report.problems:
         present.say(f"  {problem.where}: {problem.what}")
     return 0 if report.whole else 1
