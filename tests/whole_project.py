@@ -10,10 +10,16 @@ from mainspring.project.new import create
 PIN = "@sha256:" + "a" * 64
 STORES = """{ledger: "secret://vault/ml/ledger#url", models: "s3://models/shop", tables: "gs://tables/shop",
       online: "redis://features.redis.svc:6379", tracking: "http://mlflow:5000"}"""
+SCALED = """server: {cpu: 1, memory: 1Gi, grpc: true}
+    autoscaling: {kind: keda, rows_per_second: 2000}
+    gateway: {name: edge, namespace: gateways, hostnames: [shop.example]}
+    identity: {iam.gke.io/gcp-service-account: shop@ops.iam.gserviceaccount.com}"""
 PLACES = (
-    ("dev", "deployment", "cronjob", ""), ("qa", "rollouts", "cronworkflow", ""),
-    ("staging", "kserve", "cronworkflow", ""), ("edge", "kserve", "cronjob", "serverless: true"),
-    ("production", "seldon", "cronworkflow", ""), ("next_one", "seldon", "cronworkflow", "seldon: v2"),
+    ("dev", "deployment", "cronjob", "ingress: {host: shop.example, certificate: tls}"),
+    ("qa", "rollouts", "cronworkflow", SCALED),
+    ("staging", "kserve", "cronworkflow", "identity: {azure.workload.identity/client-id: '0e1'}"),
+    ("edge", "kserve", "cronjob", "serverless: true"), ("production", "seldon", "cronworkflow", ""),
+    ("next_one", "seldon", "cronworkflow", "seldon: v2"),
 )  # fmt: skip
 DELIVERY = f"""delivery:
   repository: https://git.example/ops/shop.git

@@ -89,8 +89,8 @@ def _place(workspace: Workspace, environment: Environment) -> Place:
         image=environment.image, steps_image=environment.steps_image, stores=dict(environment.stores),
         release=_release(workspace, environment.name), trust=_trust(workspace, environment.name),
         serving=_serving(workspace, environment.name), network=environment.network, serverless=environment.serverless,
-        data_claim=environment.data_claim,
-        seldon=environment.seldon,
+        data_claim=environment.data_claim, seldon=environment.seldon, options=environment.options,
+        identity=environment.identity,
     )  # fmt: skip
 
 

@@ -26,7 +26,7 @@ from mainspring.project.gate_models import (
     RobustnessEntry,
 )
 from mainspring.project.lower_data import Features, Findings, lower_definitions, lower_expectations
-from mainspring.project.lower_entry import lower_freezes
+from mainspring.project.lower_entry import lower_freezes, lower_options
 from mainspring.project.lower_steps import lower_steps
 from mainspring.project.mistakes import Path
 from mainspring.project.models import (
@@ -263,9 +263,11 @@ def _environment(name: str, section: EnvironmentSection, monitoring: MonitoringS
     stores = {key: value for key, value in section.stores.model_dump().items() if value is not None}
     if section.scheduler:
         stores.setdefault("metrics", PUSHGATEWAY)
+    bounds = (replicas.min, replicas.max) if isinstance(replicas, ReplicaRange) else (replicas, replicas)
     return Environment(
-        name=name, platform=section.platform,
-        replicas=(replicas.min, replicas.max) if isinstance(replicas, ReplicaRange) else (replicas, replicas),
+        name=name, platform=section.platform, replicas=bounds,
+        options=lower_options(section, section.platform, bounds[1] > bounds[0], here, found),
+        identity=dict(section.identity),
         approvals=section.approvals, scheduler=section.scheduler or "",
         schedule=section.schedule or cron.every(tick), image=section.image or "",
         steps_image=section.steps_image or "", stores=stores, network=Network(**section.network.model_dump()),

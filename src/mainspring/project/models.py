@@ -10,7 +10,6 @@ from pydantic import Field
 
 from mainspring.project.data_models import AskSection, DataSection, Feature, TargetSection
 from mainspring.project.delivery_models import NetworkSection, Platform, Secrets, TrackingSection, VaultSection
-from mainspring.project.entry_models import EntrySection
 from mainspring.project.fields import (
     FORM,
     MAPPING,
@@ -40,6 +39,7 @@ from mainspring.project.fields import (
     TypeName,
 )
 from mainspring.project.gate_models import GateEntry
+from mainspring.project.server_models import ReachedSection
 from mainspring.project.step_models import StepName, StepSection
 
 
@@ -217,7 +217,7 @@ class StoresSection(Section):
     )
 
 
-class EnvironmentSection(EntrySection):
+class EnvironmentSection(ReachedSection):
     """One place where the model serves."""
 
     platform: Platform = Field(default="local", description="What runs the server.")

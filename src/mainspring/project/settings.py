@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from mainspring.data.expectations import Expectations
 from mainspring.data.views import Definitions
@@ -65,7 +66,8 @@ class Environment:
     `watch`. image, steps_image: by digest, or "". stores: address of each store that is not local.
     network: who may talk to whom. serverless: KServe runs the server under Knative. data_claim: the volume claim with
     the sources' files, or "". freezes: when no new version enters. soak: microseconds that
-    a version answers here before it may go on. seldon: `v1` or `v2`.
+    a version answers here before it may go on. seldon: `v1` or `v2`. options: what the file says of the server's pods,
+    by section. identity: annotations of service accounts.
     """
 
     name: str
@@ -83,6 +85,8 @@ class Environment:
     freezes: tuple[Freeze, ...] = ()
     soak: int = 0
     seldon: str = "v1"
+    options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    identity: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

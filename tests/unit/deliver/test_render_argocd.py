@@ -70,7 +70,15 @@ def test_only_needed_tools_are_installed_each_at_one_version() -> None:
     small = named(platform.files(subject(place("dev", "deployment"))), "Application")
     assert set(small) == {"platform", "flight-delay-root", "kube-prometheus-stack", "metrics-server"}
     full = named(platform.files(FULL), "Application")
-    assert {"kserve", "seldon-core-operator", "argo-rollouts", "vault", "redis", "cloudnative-pg"} <= set(full)
+    assert {
+        "kserve-crd",
+        "kserve-resources",
+        "seldon-core-operator",
+        "argo-rollouts",
+        "vault",
+        "redis",
+        "cloudnative-pg",
+    } <= set(full)
     charts = [a["spec"]["source"] for a in full.values() if "chart" in a["spec"]["source"]]
     assert all(source["targetRevision"][-1].isdigit() and "*" not in source["targetRevision"] for source in charts)
 
@@ -122,6 +130,8 @@ def test_every_chart_stays_within_the_namespaces_of_its_project_and_ships_no_pas
     values = {name: a["spec"]["source"].get("helm", {}).get("valuesObject", {})
               for name, a in named(platform.files(FULL), "Application").items()}  # fmt: skip
     assert values["argo-workflows"]["workflow"]["rbac"] == {"create": False}  # else a Role in the namespace default
+    executor = values["argo-workflows"]["executor"]["securityContext"]  # in pods of namespaces held to Restricted
+    assert (executor["allowPrivilegeEscalation"], executor["capabilities"]) == (False, {"drop": ["ALL"]})
     assert values["kube-prometheus-stack"]["grafana"]["admin"]["existingSecret"] == "grafana-admin"
     assert values["redis"]["auth"]["existingSecret"] == "redis"
     assert values["seldon-core-operator"]["istio"]["enabled"] is True

@@ -64,6 +64,32 @@ def test_what_the_log_rules_refer_to_becomes_a_variable() -> None:
     assert found["serving"] == rules
 
 
+OPTIONS = {
+    "server": {"cpu": 0.5, "memory": "1Gi", "workers": 2, "grpc": True},
+    "autoscaling": {"kind": "keda", "cpu": 60, "rows_per_second": 900},
+    "gateway": {"name": "edge", "namespace": "gateways", "hostnames": ("a.example",)},
+}  # fmt: skip
+
+
+def test_what_the_project_file_says_of_pods_becomes_the_charts_values() -> None:
+    found = values(replicas=(2, 9), options=OPTIONS, identity={"azure.workload.identity/client-id": "x"})
+    assert found["resources"] == {
+        "requests": {"cpu": "500m", "memory": "1Gi"}, "limits": {"cpu": "2000m", "memory": "1Gi"},
+    }  # fmt: skip
+    assert found["server"] == {"workers": 2, "grpc": True}
+    assert found["autoscaling"]["prometheus"]["rowsPerSecond"] == 900
+    assert found["gateway"] == {"enabled": True, "name": "edge", "namespace": "gateways", "hostnames": ["a.example"]}
+    assert found["podLabels"] == {"azure.workload.identity/use": "true"}
+    ingress = {"host": "a.example", "class_name": "nginx", "certificate": "tls", "annotations": {"a/b": "no"}}
+    more = values(options={"ingress": ingress}, identity={"eks.amazonaws.com/role-arn": "arn:aws:iam::1:role/x"})
+    assert more["ingress"] == {"enabled": True, "host": "a.example", "className": "nginx", "tlsSecret": "tls",
+                               "annotations": {"a/b": "no"}}  # fmt: skip
+    assert more["serviceAccount"] == {"annotations": {"eks.amazonaws.com/role-arn": "arn:aws:iam::1:role/x"}}
+    assert "podLabels" not in more
+    for made in (found, more):
+        assert [str(error) for error in schema().iter_errors(json.loads(json.dumps({**defaults(), **made})))] == []
+
+
 def test_a_project_that_runs_nowhere_has_no_chart() -> None:
     assert chart.files(replace(subject(), places=())) == {}
 

@@ -102,6 +102,27 @@ def test_each_flow_names_its_peers_and_ports() -> None:
     assert {p["port"] for rule in steps["egress"] for p in rule["ports"]} == {443, 5000, 5432, 6443}
 
 
+def test_a_pods_own_identity_is_given_to_what_opens_stores_and_can_be_fetched_on_gke() -> None:
+    mail = {"iam.gke.io/gcp-service-account": "shop@ops.iam.gserviceaccount.com"}
+    made = [*documents(access.files(project(identity=mail))), *documents(networks.files(project(identity=mail)))]
+    named = {d["metadata"]["name"] for d in made if d["metadata"].get("annotations", {}).items() >= mail.items()}
+    assert named == {"flight-delay-steps", "flight-delay-watch"}  # the server's account comes with the chart
+    for job in ("server", "steps", "watch"):
+        policy = next(
+            d for d in made if d["metadata"]["name"] == f"flight-delay-{job}" and d["kind"] == "NetworkPolicy"
+        )
+        assert "169.254.169.252/32" in json.dumps(policy)
+    assert "169.254.169.25" not in json.dumps(documents(networks.files(project())))
+
+
+def test_who_may_call_follows_the_gateway_that_is_named() -> None:
+    route = {"gateway": {"name": "edge", "namespace": "gateways", "hostnames": ()}}
+    found = documents(networks.files(project(options=route)))
+    server = next(d for d in found if d["metadata"]["name"] == "flight-delay-server")
+    (peer,) = server["spec"]["ingress"][0]["from"]
+    assert peer["namespaceSelector"]["matchLabels"] == {"kubernetes.io/metadata.name": "gateways"}
+
+
 def test_a_wide_network_is_told_and_narrowed_by_naming_it() -> None:
     def blocks(project: Subject) -> Iterator[tuple[dict[str, Any], str]]:
         for policy in of(networks.files(project), "NetworkPolicy").values():

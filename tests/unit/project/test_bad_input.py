@@ -152,6 +152,14 @@ VALUES = [
     ("every network", "platform: kserve", "platform: kserve\n    network: {outside: [0.0.0.0/0]}", "environments.production.network.outside[0]", "project.value", "every address"),
     ("host bits", "platform: kserve", "platform: kserve\n    network: {api: [10.0.0.1/8]}", "environments.production.network.api[0]", "project.value", "not a network"),
     ("caller", "platform: kserve", "platform: kserve\n    network: {callers: ['../x']}", "environments.production.network.callers[0]", "project.value", ""),
+    ("ingress on kserve", "platform: kserve", "platform: kserve\n    ingress: {host: a.example}", "environments.production.ingress", "project.value", "makes its own routes"),
+    ("two ways in", "platform: deployment, ", "platform: deployment, ingress: {host: a.example}, gateway: {name: g, namespace: n}, ", "environments.dev.gateway", "project.value", "would both lead"),
+    ("host", "platform: deployment, ", "platform: deployment, ingress: {host: 'a.example/x'}, ", "environments.dev.ingress.host", "project.value", ""),
+    ("nothing to scale", "platform: deployment, ", "platform: deployment, autoscaling: {cpu: 50}, ", "environments.dev.autoscaling", "project.value", "replicas: {min: 2"),
+    ("rows for an hpa", "platform: deployment, ", "platform: rollouts, replicas: {min: 1, max: 3}, autoscaling: {rows_per_second: 9}, ", "environments.dev.autoscaling", "project.value", "kind: keda"),
+    ("keda on kserve", "platform: deployment, ", "platform: kserve, replicas: {min: 1, max: 3}, autoscaling: {kind: keda}, ", "environments.dev.autoscaling", "project.value", "autoscaler of its own"),
+    ("identity", "platform: kserve", "platform: kserve\n    identity: {'a b': c}", "environments.production.identity.a b", "project.value", ""),
+    ("local pods", "platform: deployment, ", "platform: local, server: {grpc: true}, ", "environments.dev.server", "project.value", "no pods"),
     ("holdout", "window: all, holdout", "window: 14d, holdout", "training.holdout", "project.value", "leaves nothing"),
 ]  # fmt: skip
 

@@ -39,6 +39,7 @@ GROUPS = {
     },
     "Dockerfile": {"image-mutable", "docker-secret", "docker-remote-add", "pip-unpinned", "docker-root"},
     "secret.yaml": {"secret-inline"},
+    "docker-compose.yml": {"pod-privilege", "pod-host", "image-mutable", "secret-inline", "compose-published"},
     "broken.yaml": {"not-readable"},
 }  # fmt: skip
 FOUND = lint(read_tree(UNSAFE))
@@ -91,6 +92,14 @@ def test_a_safe_tree_has_no_finding() -> None:
     )
     found = lint([read_text("a.yaml", "kubernetes", text), read_text("a.sh", "script", script)])
     assert [str(item) for item in found] == []
+
+
+def test_each_fault_of_a_compose_file_is_told_at_its_line_and_what_is_near_is_not() -> None:
+    found = [(item.line, item.rule.id) for item in FOUND if item.path == "docker-compose.yml"]
+    assert found == [
+        (3, "image-mutable"), (4, "pod-privilege"), (5, "pod-host"), (8, "secret-inline"), (9, "pod-host"),
+        (14, "compose-published"), (16, "secret-inline"), (20, "compose-published"), (25, "compose-published"),
+    ]  # fmt: skip
 
 
 def test_a_kubernetes_list_is_opened() -> None:

@@ -3,6 +3,7 @@
 Bounded: what is too large or too many is told, not read. Nothing is executed; tags build nothing.
 """
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ _LONGEST_INTEGER = 15  # digits that a float still holds
 _SKIPPED = {".git", ".mainspring", ".venv", "venv", "node_modules", "__pycache__", ".venvs", "site-packages"}
 _YAML = {".yaml", ".yml"}
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml composes twelve times as fast; it builds nothing
+_COMPOSE = re.compile(r"(docker-|podman-)?compose([.-][a-z0-9_.-]+)?\.ya?ml")
 _PIPELINES = {".gitlab-ci.yml", ".gitlab-ci.yaml"}
 
 
@@ -46,6 +48,8 @@ def kind_of(path: Path) -> Kind | None:
         return "dockerfile"
     if path.suffix in _YAML:
         pipeline = path.name in _PIPELINES or path.parent.as_posix().endswith(".github/workflows")
+        if _COMPOSE.fullmatch(name):
+            return "compose"
         return "workflow" if pipeline else "kubernetes"
     if path.suffix == ".sh":
         return "script"
@@ -84,7 +88,7 @@ def _read(path: Path, name: str) -> Source:
 
 def read_text(name: str, kind: Kind, text: str) -> Source:
     """Return one file's text as the lint sees it."""
-    if kind not in ("kubernetes", "workflow"):
+    if kind not in ("kubernetes", "workflow", "compose"):
         return Source(path=name, kind=kind, text=text)
     documents: list[Any] = []
     lines: dict[tuple[int, Place], int] = {}

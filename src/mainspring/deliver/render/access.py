@@ -15,6 +15,7 @@ from mainspring.deliver.render.subject import Place, Subject
 RBAC = "rbac.authorization.k8s.io"
 PATH = "security/rbac-minimal.yaml"
 Rule = dict[str, list[str]]
+_OPENING = ("steps", "watch")  # jobs that open stores, besides the server
 _RESULTS: Rule = {"apiGroups": ["argoproj.io"], "resources": ["workflowtaskresults"], "verbs": ["create", "patch"]}
 
 
@@ -52,7 +53,8 @@ def _place(subject: Subject, place: Place) -> list[dict[str, Any]]:
     for job, rules in rights(subject, place).items():
         name = account(subject, job)
         head = metadata(subject, place, name, job)
-        found.append(kind("v1", "ServiceAccount", head, automountServiceAccountToken=False))
+        known = {"annotations": dict(place.identity)} if place.identity and job in _OPENING else {}
+        found.append(kind("v1", "ServiceAccount", head | known, automountServiceAccountToken=False))
         if rules:
             found.append(kind(f"{RBAC}/v1", "Role", head, rules=rules))
             found.append(kind(

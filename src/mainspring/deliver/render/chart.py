@@ -10,6 +10,7 @@ from typing import Any
 
 from mainspring.deliver.render import vault
 from mainspring.deliver.render.content import Content, Files, Json, Text, one
+from mainspring.deliver.render.kubernetes import PROMETHEUS, identified
 from mainspring.deliver.render.subject import Place, Subject, logged_to
 
 FOLDER = "helm/ml-api-chart"
@@ -64,7 +65,32 @@ def values(subject: Subject, place: Place) -> dict[str, Any]:
         "secrets": {"agent": bool(agent)},
         "podAnnotations": agent,
         "networkPolicy": {"enabled": False},  # security/network-policies.yaml holds every flow
+        **({"serviceAccount": {"annotations": dict(place.identity)}} if place.identity else {}),
+        **({"podLabels": found} if (found := identified(place)) else {}),
+        **_options(place.options),
     }  # fmt: skip
+
+
+def _options(options: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Return what the project file says of the server's pods, as the chart's values."""
+    found: dict[str, Any] = {}
+    if server := options.get("server"):
+        cpu, memory = server["cpu"], server["memory"]
+        found["server"] = {"workers": server["workers"], "grpc": server["grpc"]}
+        found["resources"] = {
+            "requests": {"cpu": f"{cpu * 1000:.0f}m", "memory": memory},
+            "limits": {"cpu": f"{max(2.0, cpu) * 1000:.0f}m", "memory": memory},
+        }  # fmt: skip
+    if rule := options.get("autoscaling"):
+        rows = rule.get("rows_per_second")
+        asked = {"prometheus": {"address": PROMETHEUS, "rowsPerSecond": rows}} if rows else {}
+        found["autoscaling"] = {"kind": rule["kind"], "cpu": rule["cpu"], **asked}
+    if ingress := options.get("ingress"):
+        names = {"host": "host", "class_name": "className", "certificate": "tlsSecret", "annotations": "annotations"}
+        found["ingress"] = {"enabled": True, **{names[key]: value for key, value in ingress.items()}}
+    if gateway := options.get("gateway"):
+        found["gateway"] = {"enabled": True, **gateway, "hostnames": list(gateway["hostnames"])}
+    return found
 
 
 def _chart(subject: Subject) -> dict[str, Any]:

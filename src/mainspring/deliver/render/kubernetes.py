@@ -17,6 +17,7 @@ MANAGED_BY = "app.kubernetes.io/managed-by"
 MONITORED = {"release": "kube-prometheus-stack"}  # the stack's selector: without it nobody scrapes
 KEPT = {"argocd.argoproj.io/sync-options": "Prune=false,Delete=false"}
 """Of namespaces and claims: an environment that leaves the project file, or is renamed, takes no data with it."""
+PROMETHEUS = "http://kube-prometheus-stack-prometheus.monitoring.svc:9090"
 PUSHGATEWAY = "http://prometheus-pushgateway.monitoring.svc:9091"  # what the platform's application installs
 
 
@@ -28,6 +29,12 @@ def namespace_of(subject: Subject, place: Place) -> str:
 def autoscaled(place: Place) -> bool:
     """Tell whether an autoscaler sets the number of an environment's servers."""
     return place.replicas[1] > place.replicas[0]
+
+
+def identified(place: Place) -> dict[str, str]:
+    """Return the labels that a pod needs to get its account's identity in the cloud: Azure's webhook reads one."""
+    azure = any(key.startswith("azure.workload.identity/") for key in place.identity)
+    return {"azure.workload.identity/use": "true"} if azure else {}
 
 
 def labels(subject: Subject, component: str) -> dict[str, str]:

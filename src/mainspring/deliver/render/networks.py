@@ -44,7 +44,7 @@ def _place(subject: Subject, place: Place) -> Iterator[Rule]:
     yield _policy(subject, place, "dns", {}, {"egress": [_dns()]})
     yield _policy(subject, place, "server", selector(subject, "server"), {
         "ingress": [*_asked(subject, place), _flow("from", [_namespace("monitoring", "prometheus")], METRICS_PORT)],
-        "egress": [*_stores(place, "server"), *_vault(subject)],
+        "egress": [*_stores(place, "server"), *_vault(subject), *_identity(place)],
     })  # fmt: skip
     if place.platform in _TESTED:  # the pod of `helm test`
         server = {"podSelector": {"matchLabels": selector(subject, "server")}}
@@ -53,7 +53,7 @@ def _place(subject: Subject, place: Place) -> Iterator[Rule]:
         })  # fmt: skip
     for job in _JOBS[place.scheduler]:
         yield _policy(subject, place, job, selector(subject, job), {
-            "ingress": [], "egress": [*_stores(place, job), *_work(subject, place, job)],
+            "ingress": [], "egress": [*_stores(place, job), *_work(subject, place, job), *_identity(place)],
         })  # fmt: skip
     if subject.tracking and tracked_here(place):
         keys = endpoint("tracking", subject.tracking.keys)
@@ -84,7 +84,18 @@ def _policy(subject: Subject, place: Place, name: str, pods: dict[str, str], bod
 
 
 def _callers(place: Place) -> Sequence[str]:
-    return place.network.callers or _GATEWAYS[place.platform]
+    route = place.options.get("gateway")
+    return place.network.callers or ((str(route["namespace"]),) if route else _GATEWAYS[place.platform])
+
+
+def _identity(place: Place) -> Iterator[Rule]:
+    """Yield the way to GKE's server of identities, where pods have one (GKE, "Workload Identity": network policies).
+
+    It is the node's, which hands out the pod's own identity and hides the machine's. Other clouds project a token.
+    """
+    if any(key.startswith("iam.gke.io/") for key in place.identity):
+        yield _flow("to", _blocks(("169.254.169.252/32",)), 988)
+        yield _flow("to", _blocks(("169.254.169.254/32",)), 80)
 
 
 def _asked(subject: Subject, place: Place) -> Iterator[Rule]:

@@ -16,6 +16,10 @@ from mainspring.deliver.render.kubernetes import MONITORED, PUSHGATEWAY, contain
 from mainspring.deliver.render.subject import Subject
 
 PROJECT = "platform"
+_EXECUTOR = {
+    "allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}, "runAsNonRoot": True,
+    "seccompProfile": {"type": "RuntimeDefault"},
+}  # fmt: skip
 # what a controller or a job writes into its webhook after it has made a certificate; charts render it empty
 _CERTIFICATES = [
     {"group": "admissionregistration.k8s.io", "kind": f"{verb}WebhookConfiguration",
@@ -53,6 +57,10 @@ def _certified(subject: Subject) -> bool:
     return _on("kserve")(subject) or _seldon("v1")(subject)
 
 
+def _scaled(subject: Subject) -> bool:
+    return any(place.options.get("autoscaling", {}).get("kind") == "keda" for place in subject.places)
+
+
 def _stored(kind: str, *schemes: str) -> Callable[[Subject], bool]:
     return lambda subject: any(place.stores.get(kind, "").startswith(schemes) for place in subject.places)
 
@@ -86,6 +94,8 @@ CHARTS: tuple[Chart, ...] = (
                   "containerSecurityContext": container_security()}),
     Chart(name="metrics-server", repository="https://kubernetes-sigs.github.io/metrics-server", version="3.12.2",
           namespace="kube-system", needed=_always),
+    Chart(name="keda", repository="https://kedacore.github.io/charts", version="2.16.1", namespace="keda", wave=0,
+          needed=_scaled),
     Chart(name="external-secrets", repository="https://charts.external-secrets.io", version="2.6.0",
           namespace="external-secrets", needed=_fetched("external-secrets"), wave=0, values={"installCRDs": True}),
     Chart(name="vault-secrets-operator", repository=_HASHICORP, version="0.1.0", namespace="vault",
@@ -95,15 +105,17 @@ CHARTS: tuple[Chart, ...] = (
           values={"injector": {"enabled": False}, "server": {"dev": {"enabled": False}}}),
     Chart(name="vault", repository=_HASHICORP, version="0.29.1", namespace="vault", wave=0, needed=_fetched("agent"),
           values={"injector": {"enabled": True}, "server": {"dev": {"enabled": False}}}),
-    Chart(name="argo-workflows", repository=_ARGO, version="0.45.21", namespace="argo",
+    Chart(name="argo-workflows", repository=_ARGO, version="2.0.1", namespace="argo",
           needed=lambda subject: any(place.scheduler == "cronworkflow" for place in subject.places),
           values={"workflow": {"serviceAccount": {"create": False}, "rbac": {"create": False}},
                   "server": {"authModes": ["client"]},
+                  # its init and wait containers stand in our pods: without this a restricted namespace refuses each
+                  "executor": {"securityContext": _EXECUTOR},
                   "controller": {"workflowRestrictions": {"templateReferencing": "Strict"}}}),
     Chart(name="argo-rollouts", repository=_ARGO, version="2.39.1", namespace="argo-rollouts", needed=_on("rollouts")),
     Chart(name="kserve-crd", repository="ghcr.io/kserve/charts", version="v0.20.0", namespace="kserve",
           needed=_on("kserve")),
-    Chart(name="kserve", repository="ghcr.io/kserve/charts", version="v0.20.0", namespace="kserve",
+    Chart(name="kserve-resources", repository="ghcr.io/kserve/charts", version="v0.20.0", namespace="kserve",
           needed=_on("kserve"), wave=2,  # spec.canary came with 0.20 and splits by Gateway API routes
           values={"kserve": {"controller": {"deploymentMode": "Standard",
                                             "gateway": {"ingressGateway": {"enableGatewayApi": True}}}}}),

@@ -11,7 +11,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from mainspring.deliver.render.access import account
-from mainspring.deliver.render.kubernetes import container_security, kind, metadata, pod_security, selector
+from mainspring.deliver.render.kubernetes import (
+    container_security,
+    identified,
+    kind,
+    metadata,
+    pod_security,
+    selector,
+)
 from mainspring.deliver.render.needs import store_names
 from mainspring.deliver.render.subject import Place, Subject
 from mainspring.kernel.needs import StepNeeds
@@ -65,7 +72,7 @@ def template(subject: Subject, place: Place, pod: Pod) -> Doc:
             {"name": name, "valueFrom": {"path": path, "default": _ABSENT.get(name, "")}}
             for name, path in pod.outputs.items()
         ]},
-        "metadata": {"labels": selector(subject, pod.job)},
+        "metadata": {"labels": {**selector(subject, pod.job), **identified(place)}},
         "serviceAccountName": account(subject, pod.job),
         "automountServiceAccountToken": True,  # Argo's executor reports the result by it; it may do nothing else
         "securityContext": pod_security(),

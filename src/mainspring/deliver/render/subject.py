@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from mainspring.kernel.needs import StepNeeds
 
@@ -61,7 +62,8 @@ class Place:
     first release. trust: file name -> public key (PEM) that may vouch for a model there. serving: `serving.yaml` as a
     document. network: who may talk to whom. serverless: KServe runs the server under Knative.
     data_claim: the volume claim with the sources' files, or "".
-    seldon: `v1` or `v2` of Seldon Core.
+    seldon: `v1` or `v2` of Seldon Core. options: what the project file says of the server's pods, by its sections
+    (`server`, `autoscaling`, `ingress`, `gateway`). identity: annotations of service accounts that give their pods one.
     """
 
     name: str
@@ -80,6 +82,8 @@ class Place:
     serverless: bool = False
     data_claim: str = ""
     seldon: str = "v1"
+    options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    identity: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

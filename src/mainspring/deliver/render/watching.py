@@ -8,7 +8,7 @@ webhook: `commonLabels.alertname`, `status`).
 """
 
 from mainspring.deliver.render.access import account
-from mainspring.deliver.render.kubernetes import KEPT, kind, labels, metadata, pod_security, selector
+from mainspring.deliver.render.kubernetes import KEPT, identified, kind, labels, metadata, pod_security
 from mainspring.deliver.render.steps import STATE, Doc, Pod, cloned, container, template
 from mainspring.deliver.render.subject import Place, Subject, logged_to
 from mainspring.kernel.needs import StepNeeds
@@ -81,7 +81,7 @@ def _job(subject: Subject, place: Place) -> Doc:
             "podFailurePolicy": {"rules": [{
                 "action": "FailJob", "onExitCodes": {"containerName": "main", "operator": "In", "values": [1, 2, 3]},
             }]},
-            "template": {"metadata": {"labels": {**labels(subject, "watch"), **selector(subject, "watch")}},
+            "template": {"metadata": {"labels": {**labels(subject, "watch"), **identified(place)}},
                          "spec": spec},
         }},
     }  # fmt: skip

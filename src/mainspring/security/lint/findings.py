@@ -100,6 +100,8 @@ _ALL = (
     Rule("docker-root", "an image runs as root", "add USER 10001 before the command"),
     Rule("docker-secret", "a secret is copied or set into an image", "mount it: RUN --mount=type=secret"),
     Rule("docker-remote-add", "an image downloads and runs what nobody verified", "copy a file with a known digest"),
+    Rule("compose-published", "a store is published beyond this machine, where nothing stands before it",
+         "publish it on loopback, 127.0.0.1:5432:5432, or not at all: services reach each other by name"),
     Rule("service-selects-nothing", "a Service selects no pod of these files", "make selector and pod labels agree",
          _WARN, kube_score="service-targets-pod"),
     Rule("monitor-selects-nothing", "a ServiceMonitor names a port or labels that no Service of these files has",

@@ -6,7 +6,7 @@ the grammar: without one nothing is excused. The same comment in the first ten l
 
 from collections.abc import Callable, Sequence
 
-from mainspring.security.lint import across, cluster, gitops, pipelines, pods, scripts
+from mainspring.security.lint import across, cluster, compose, gitops, pipelines, pods, scripts
 from mainspring.security.lint.findings import RULES, Finding
 from mainspring.security.lint.sources import ALLOW, Report, Source
 
@@ -14,6 +14,7 @@ _WHOLE_FILE = 10
 _BY_KIND: dict[str, tuple[Callable[[Source, Report], None], ...]] = {
     "kubernetes": (pods.judge, cluster.judge, gitops.judge),
     "workflow": (pipelines.judge,),
+    "compose": (compose.judge,),
     "dockerfile": (scripts.judge,),
     "script": (scripts.judge,),
     "prose": (scripts.judge,),

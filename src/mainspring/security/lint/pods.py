@@ -80,13 +80,17 @@ def _tracking(container: dict[str, Any], report: Report, line: int) -> None:
         report("tracking-exposed", "MLflow listens on every address", line)
 
 
-_SECRET_NAME = re.compile(r"(?i)(passw(or)?d|secret|token|api_?key|credential|private_?key)")
+SECRET_NAME = re.compile(r"(?i)(passw(or)?d|secret|token|api_?key|credential|private_?key)")
+
+
+def names_a_file(variable: str) -> bool:
+    """Tell whether a variable says where a secret is, and holds none."""
+    return variable.endswith(("_FILE", "_PATH", "_NAME", "_URL"))
 
 
 def _inline(source: Source, index: int, path: Path, container: dict[str, Any], report: Report) -> None:
     for place, variable in enumerate(listed(container.get("env"))):
         item = mapped(variable)
         name, value = str(item.get("name", "")), item.get("value")
-        names_a_file = name.endswith(("_FILE", "_PATH", "_NAME", "_URL"))
-        if isinstance(value, str) and value and _SECRET_NAME.search(name) and not names_a_file:
+        if isinstance(value, str) and value and SECRET_NAME.search(name) and not names_a_file(name):
             report("secret-inline", f"{name} holds its value in the file", source.line(index, (*path, "env", place)))

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-Kind = Literal["kubernetes", "workflow", "dockerfile", "script", "prose"]
+Kind = Literal["kubernetes", "workflow", "compose", "dockerfile", "script", "prose"]
 Path = tuple[str | int, ...]
 Report = Callable[[str, str, int], None]
 """(rule id, what, line) -> noted, unless the file excuses it there."""
