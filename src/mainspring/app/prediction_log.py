@@ -1,5 +1,6 @@
 """Wiring of the prediction log: segments on this disk, the environment's rules, and further sinks by URL."""
 
+import logging
 import os
 import re
 from collections.abc import Callable, Sequence
@@ -9,12 +10,13 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from mainspring.app.secrets import resolved
-from mainspring.kernel.errors import InvalidValue
+from mainspring.kernel.errors import InvalidValue, MainspringError
 from mainspring.project.serving_file import FILE, ServingFile, SinkEntry, checked_sink, read_serving_file
 from mainspring.serve.log import PredictionLog
 from mainspring.serve.log_rules import KEY, LogRules
 from mainspring.serve.log_sinks import EVENTS, OBJECTS, Sink
 
+_log = logging.getLogger("mainspring.inference")
 _OBJECTS = ("s3", "gs", "az", "abfs", "file")
 
 
@@ -33,9 +35,37 @@ def log_rules(found: ServingFile) -> LogRules:
     )  # fmt: skip
 
 
-@lru_cache(maxsize=8)
+def follow_rules(log: PredictionLog, read: Callable[[], ServingFile], at_start: ServingFile) -> Callable[[], None]:
+    """Return what reads the serving file again and has a log follow it; a wrong one changes nothing, and is told.
+
+    Sinks, and the types that Python models may hold, are those of the start.
+    """
+
+    def look() -> None:
+        try:
+            found = read()
+            log.follow(log_rules(found))
+        except (MainspringError, OSError) as error:
+            log.rules_failure = str(error)[:300]
+            _log.error("%s was changed and cannot be followed: %s", FILE, error)
+            return
+        log.rules_failure = ""
+        if (found.sinks, found.trust) != (at_start.sinks, at_start.trust):
+            _log.warning("sinks or trust of %s were changed: restart the server for them", FILE)
+
+    return look
+
+
 def logged_key(root: Path, environment: str, hides_key: bool) -> Callable[[str], str]:
     """Return what gives the text that stands in the log for an ask key. hides_key: whether the project says so."""
+    from mainspring.adapters.git.releases import ReleaseFiles
+
+    return _logged_key(root, environment, hides_key, ReleaseFiles(root).head(environment))
+
+
+@lru_cache(maxsize=8)
+def _logged_key(root: Path, environment: str, hides_key: bool, commit: str) -> Callable[[str], str]:
+    del commit  # what is known of one commit holds for it alone
     found = serving_file(root, environment)
     if not hides_key and KEY not in found.redact:
         return str

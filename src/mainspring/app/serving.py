@@ -4,6 +4,7 @@ import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ from mainspring.app.mounted import (
     trust_of,
 )
 from mainspring.app.paths import STATE, readings_file
-from mainspring.app.prediction_log import LocalLog, open_log
+from mainspring.app.prediction_log import LocalLog, follow_rules, open_log
 from mainspring.deliver.ports import ModelStore, ReleaseFiles
 from mainspring.kernel.contract import GRAPH_FILE, Contract, model_name, model_of, read_contract
 from mainspring.kernel.errors import InvalidValue, MainspringError
@@ -119,10 +120,10 @@ class SignedModels:
 
 
 class CommittedReleases:
-    """Reads the routing from the release file as committed."""
+    """Reads the routing from the release file as committed. changed: called at each commit but the first seen."""
 
-    def __init__(self, files: ReleaseFiles, environment: str) -> None:
-        self._files, self._environment = files, environment
+    def __init__(self, files: ReleaseFiles, environment: str, changed: Callable[[], None] = lambda: None) -> None:
+        self._files, self._environment, self._changed = files, environment, changed
         self._head, self._routing = "", None
 
     def current(self) -> Routing | None:
@@ -130,6 +131,8 @@ class CommittedReleases:
         head = self._files.head(self._environment)
         if head != self._head or not head:
             self._routing = self._read()
+            if self._head:
+                self._changed()
             self._head = head
         return self._routing
 
@@ -187,13 +190,15 @@ def _member(label: str, room: ServerRoom, replay_clock: bool) -> Member:
 
     mounted = room.mounted
     clock = _clock(room, replay_clock)
-    rules = serving_rules(mounted, room.root, room.environment)
+    read = partial(serving_rules, mounted, room.root, room.environment)
+    rules = read()
     log = open_log(
         LocalLog(room.state / "log", worker=room.worker, durable=not replay_clock, keep=room.log_keep_mb << 20), rules,
         source=f"{room.environment}/{_named(room)}", sinks=room.log_sinks,
     )  # fmt: skip
     plane = Plane(log=log, clock=clock, random=os.urandom, assemble=assembler(room.state / "online.db"))
-    releases = CommittedReleases(release_files(mounted, room.root), room.environment)
+    files = release_files(mounted, room.root)
+    releases = CommittedReleases(files, room.environment, follow_rules(log, read, rules))
     keys, kept = trust_of(mounted, room.state, room.root), models_at(mounted.models, room.state / "models")
     python = PythonRules(trust=rules.trust, log=room.state / "python.log")
     models = SignedModels(kept, keys, room.environment, log=log, python=python)

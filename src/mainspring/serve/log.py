@@ -35,6 +35,7 @@ class PredictionLog:
     """Queues records for `writer`, which only this log's own thread calls, and for further sinks.
 
     sinks: places beside the disk, each with a bounded queue of its own; their failures are theirs alone.
+    rules_failure: why rules that were changed do not hold yet, or "".
     """
 
     def __init__(
@@ -42,7 +43,8 @@ class PredictionLog:
         sinks: Sequence[Sink] = (),
     ) -> None:  # fmt: skip
         self._limits, self.rules = limits or LogLimits(), rules or LogRules()
-        self._plain = self.rules.is_plain
+        self._plain, self._asked = self.rules.is_plain, frozenset[str]()
+        self.rules_failure = ""
         self._waiting: deque[tuple[LoggedRequest, int]] = deque()
         self._short: deque[Row] = deque()
         self._rows = self._size = 0
@@ -82,17 +84,24 @@ class PredictionLog:
 
     def redact_also(self, columns: Iterable[str]) -> None:
         """Redact these columns from the next record on; a loaded model may ask for it."""
-        self.rules = self.rules.adding(columns)
+        self._asked |= frozenset(columns)
+        self.follow(self.rules)
+
+    def follow(self, rules: LogRules) -> None:
+        """Log by these rules from the next record on, and redact what loaded models asked for besides."""
+        self.rules = rules.adding(self._asked)
         self._plain = self.rules.is_plain
 
     def put(self, record: LoggedRequest, /) -> bool:
         """Queue one record; False when it was dropped. May be called by any thread; the record is the log's now."""
-        rows = len(record.keys)
+        rows, rules = len(record.keys), self.rules
         size = _size_of(record, rows)
-        if self.rules.sample < 1 and not self.rules.takes(record.request_id):
-            with self._lock:
-                self._lost.sampled_out_rows += rows
-            return True
+        if rules.sample < 1:
+            if not rules.takes(record.request_id):
+                with self._lock:
+                    self._lost.sampled_out_rows += rows
+                return True
+            record.sample = rules.sample  # the share that it came in by: the rules may change while it waits
         with self._lock:
             if not self._fits(rows, size):
                 return False

@@ -60,13 +60,13 @@ class LogRules:
         return f"h-{blake2b(plain.encode(), key=self.key_secret[:64], digest_size=_HASHED).hexdigest()}"
 
     def applied(self, record: LoggedRequest) -> LoggedRequest:
-        """Return the record as it may be written; the one that was given is not changed."""
+        """Return the record as it may be written, but for its share; the one that was given is not changed."""
         hidden = [
             name for name in sorted(self.redact) if name == KEY or name in record.numbers or name in record.strings
         ]
         rows = len(record.keys)
         return replace(
-            record, sample=self.sample, redacted=hidden, keys=[self.key(key) for key in record.keys],
+            record, redacted=hidden, keys=[self.key(key) for key in record.keys],
             numbers={n: _NULL * rows if n in self.redact else block for n, block in record.numbers.items()},
             strings={n: [None] * rows if n in self.redact else texts for n, texts in record.strings.items()},
         )  # fmt: skip

@@ -1,7 +1,7 @@
 """What the plane's three stages hand on: a prepared request, what the engines said, and the record of both."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from math import isfinite
 
 import msgspec
@@ -82,9 +82,11 @@ def heard(outcome: Outcome, late_us: int) -> Heard:
     return Heard(scores, took, "" if np.isfinite(scores).all() else "not_finite")
 
 
-def ask(version: Version | None, block: Block | None, late_us: int) -> Heard:
-    """Score with a challenger now; never raises."""
-    return Heard() if version is None or block is None else heard(alone(version, block), late_us)
+def ask(
+    version: Version | None, block: Block | None, late_us: int, clock: Callable[[], int] = time.perf_counter_ns
+) -> Heard:  # fmt: skip
+    """Score with a challenger now; never raises. clock: times it, in nanoseconds."""
+    return Heard() if version is None or block is None else heard(alone(version, block, clock), late_us)
 
 
 def record_of(prepared: Prepared, scored: Scored, served: bytes) -> LoggedRequest:

@@ -55,6 +55,26 @@ def test_the_serving_file_counts_as_committed(root: Path, monkeypatch: pytest.Mo
     assert logged_key(root, "local", False)("p1") == log_rules(found).key("p1") != "p1"
 
 
+def test_a_running_server_follows_the_serving_file_from_commit_to_commit(root: Path) -> None:
+    parts = server_parts(ServerRoom(root=root, environment="local"), replay_clock=False)
+    member = parts.fleet.members[0]
+    member.log.redact_also(["size"])
+    member.reconciler.look()
+    assert logged_key(root, "local", False)("p1") == "p1"
+    committed(root, "log: {sample: 0.5, redact: ['@key']}\n")
+    member.reconciler.look()
+    assert member.log.rules == LogRules(sample=0.5, redact=frozenset({"@key", "size"}))
+    assert logged_key(root, "local", False)("p1") == ""
+    committed(root, "log: {sample: 7}\n")
+    member.reconciler.look()
+    assert "log.sample" in member.log.rules_failure
+    assert member.log.rules.sample == 0.5
+    committed(root, "log: {}\n")
+    member.reconciler.look()
+    assert (member.log.rules, member.log.rules_failure) == (LogRules(redact=frozenset({"size"})), "")
+    member.log.close()
+
+
 def test_keys_are_plain_unless_somebody_says_they_are_personal(root: Path) -> None:
     assert logged_key(root, "local", False)("p1") == "p1"
     assert logged_key(root, "local", True)("p1") == ""

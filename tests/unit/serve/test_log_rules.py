@@ -43,6 +43,19 @@ def test_the_share_is_the_share_and_every_record_carries_it() -> None:
     assert log.counts.dropped_rows == 0
 
 
+def test_a_record_that_waits_keeps_the_share_it_came_in_by_and_is_redacted_by_the_rules_of_now() -> None:
+    disk = SlowDisk()
+    log = PredictionLog(disk)
+    log.put(record(1))
+    log.follow(LogRules(sample=0.999_999, redact=frozenset({"x"})))
+    log.put(record(2))
+    disk.go.set()
+    log.flush()
+    log.close()
+    assert [one.sample for one in disk.records] == [1.0, 0.999_999]
+    assert disk.records[1].redacted == ["x"]
+
+
 @pytest.mark.parametrize("packed", [False, True])
 def test_a_redacted_value_reaches_no_writer(packed: bool) -> None:
     disk = SlowDisk()

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import sys
 import threading
 from collections.abc import Awaitable, Callable
 
@@ -173,6 +174,38 @@ def test_a_full_challenger_lane_makes_it_late_not_the_request() -> None:
         replies = await asyncio.gather(*(ask(parts) for _ in range(400)))
         assert {reply.version for reply in replies} == {1}
         engine.held.set()
+
+    told(parts, story)
+
+
+class PreemptedEngine(TinyEngine):
+    """Loses the core to others for 3 ms in every call, once it is `busy`."""
+
+    busy = False
+
+    def __call__(self, columns: Columns, /) -> Floats:
+        if self.busy:
+            threading.Event().wait(0.003)
+        return super().__call__(columns)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there a thread's own time is told in steps of 16 ms")
+def test_a_shadow_that_others_take_the_core_from_is_not_taken_for_slow() -> None:
+    engine = PreemptedEngine(1.0)
+    parts = serving(TinyEngine(), engine)
+    found = parts.plane.serving
+    assert found is not None
+    assert found.challenger is not None
+    engine.busy = True
+
+    async def story() -> None:
+        for _ in range(40):
+            await ask(parts)
+            await parts.plane.turns.settled()
+        assert parts.plane.override.reason == ""
+        assert found.challenger is not None
+        assert found.challenger.pace.inline
+        assert all(record.took_each[digest(2)] < 1_000 for record in records(parts))
 
     told(parts, story)
 

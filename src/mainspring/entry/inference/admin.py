@@ -117,7 +117,8 @@ def _member_state(member: Member) -> dict[str, Any]:
             "fallback_rows": counts.fallback_rows,
         },
         "logged": log.counts.rows, "frames": log.counts.frames, "dropped": log.counts.dropped_rows,
-        "waiting": log.waiting_rows, "log_failure": log.failure, "sinks": [_sink_state(one) for one in log.sinks()],
+        "waiting": log.waiting_rows, "log_failure": log.failure, "log_rules_failure": log.rules_failure,
+        "sinks": [_sink_state(one) for one in log.sinks()],
     }  # fmt: skip
 
 
