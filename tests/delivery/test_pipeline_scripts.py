@@ -125,7 +125,7 @@ def remote(tmp_path_factory: pytest.TempPathFactory) -> Remote:
 
 def told(remote: Remote, digest: str = "") -> dict[str, str]:
     return {
-        "${{ github.run_id }}": "7", "${{ secrets.MAINSPRING_SIGNING_KEY }}": remote.key,
+        "${{ github.run_id }}": str(remote.clones), "${{ secrets.MAINSPRING_SIGNING_KEY }}": remote.key,
         "${{ secrets.DATA_CREDENTIALS }}": "", "${{ steps.app.outputs.token || github.token }}": "t0ken",
         "${{ needs.train.outputs.digest }}": digest, "${{ needs.images.outputs.serving }}": SERVING,
         "${{ needs.images.outputs.steps }}": STEPS,
@@ -136,6 +136,7 @@ def trained(remote: Remote) -> dict[str, Any]:
     folder = remote.clone()
     remote.job("release.yml", "train", folder, told(remote))
     found: dict[str, Any] = json.loads((folder / "train.json").read_text("utf-8"))
+    assert [path.name for path in (folder / ".mainspring" / "keys").iterdir()] == ["signing.pub"]
     assert (folder / ".git" / "output").read_text("utf-8") == f"DIGEST={found['digest']}\n"
     return found
 
@@ -159,6 +160,7 @@ def test_a_release_from_empty_checkouts(remote: Remote) -> None:
     assert git(remote.bare, "rev-list", "--count", f"{before}..main").strip() == "2"  # the release, then the images
     assert not (folder / ".git" / "push-token").exists()
     assert not (folder / ".git" / "askpass").exists()
+    assert not (folder / ".mainspring" / "keys" / "signing.pem").exists()
     checkout = remote.clone()
     mainspring(checkout, "render", "--check")
 

@@ -1,8 +1,9 @@
 """`.github/workflows/`: `ci.yml` judges, `release.yml` releases, `promote.yml` goes on, `watch.yml` watches.
 
 No job may do anything that it does not use: the top level grants nothing, a job reads the contents, one pushes images
-and asks for the identity that signs them, those that release write the contents. Secrets reach single steps. Actions
-are pinned by commit; what a stranger can choose never becomes part of a script. GitHub, "Security hardening".
+and asks for the identity that signs them, those that release write the contents. Secrets reach single steps: where user
+code trains there is neither the signing key nor the ledger. Actions are pinned by commit; what a stranger can choose
+never becomes part of a script. GitHub, "Security hardening".
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,7 +12,7 @@ from typing import Any
 
 from mainspring.deliver.render import pipeline
 from mainspring.deliver.render.content import Files, one
-from mainspring.deliver.render.needs import OPEN, store_names
+from mainspring.deliver.render.needs import OPEN, ledger_name, store_names
 from mainspring.deliver.render.pins import action
 from mainspring.deliver.render.subject import Place, Subject, logged_to
 
@@ -82,11 +83,12 @@ def _release(subject: Subject) -> dict[str, Any]:
 
 
 def _train(subject: Subject, place: Place) -> dict[str, Any]:
-    stores = _stores(place)
+    named, stores = {"ENVIRONMENT": place.name, "RUN": _RUN}, _stores(place)
+    files = {name: value for name, value in stores.items() if name != ledger_name(place)}
     steps = [
         *_checked_out(), _run("Install", pipeline.INSTALL), _run("Bring the data", pipeline.DATA, _DATA),
-        _run("Take the signing key", pipeline.KEY, _KEY),
-        {**_run("Train and gate", pipeline.TRAIN, {"ENVIRONMENT": place.name, "RUN": _RUN, **stores}), "id": "train"},
+        _run("Begin", pipeline.BEGIN, {**named, **stores}), _run("Train", pipeline.TRAIN, {**named, **files}),
+        _run("Judge, sign and register", pipeline.REGISTER, {**named, **stores, **_KEY}),
         {**_run("Tell the digest", f'.venv/bin/python -c "{pipeline.TRAINED}" >> "$GITHUB_OUTPUT"\n'), "id": "told"},
         _kept("candidate", "train.json"),
     ]  # fmt: skip
@@ -173,7 +175,7 @@ def _promote(subject: Subject, place: Place, before: Place | None) -> dict[str, 
     script = pipeline.PROMOTE_ONWARDS if before else pipeline.PROMOTE
     steps = [
         *_checked_out(history=True), _run("Install", pipeline.INSTALL), *([] if before else fetched), _app(),
-        _run("Take the signing key", pipeline.KEY, _KEY), _run("Promote", script, values),
+        _run("Promote", script, {**values, **_KEY}),
     ]  # fmt: skip
     when = {"if": f"${{{{ inputs.environment == '{place.name}' }}}}"} if before else {"needs": ["train", "images"]}
     group = {"group": f"promote-{place.name}", "cancel-in-progress": False}
@@ -199,7 +201,7 @@ def _watch(subject: Subject) -> dict[str, Any]:
         values = {"ENVIRONMENT": place.name, "LOG": logged_to(place), **_PUSH, **_stores(place)}
         job = _job(f"Watch {place.name}", 60, [
             *_checked_out(history=True), _run("Install", pipeline.INSTALL), _app(),
-            _run("Take the signing key", pipeline.KEY, _KEY), _run("Watch once", pipeline.WATCH, values),
+            _run("Watch once", pipeline.WATCH, {**values, **_KEY}),
         ], environment=pipeline.unattended(place), **_scheduled(place, among=len(crons)))  # fmt: skip
         jobs[f"watch-{place.name}"] = {**job, "permissions": {"contents": "write"}}
     return {

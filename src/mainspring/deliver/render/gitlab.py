@@ -93,7 +93,7 @@ def _train(subject: Subject, branch: str) -> dict[str, Any]:
         **_releasing("train", branch), "timeout": "3 hours", "resource_group": "release",
         "environment": {"name": pipeline.unattended(place), "action": "access"},
         "variables": {"ENVIRONMENT": place.name, "RUN": "$CI_PIPELINE_ID"},
-        "script": [pipeline.INSTALL, pipeline.DATA, pipeline.KEY, pipeline.TRAIN, tell],
+        "script": [pipeline.INSTALL, pipeline.DATA, pipeline.BEGIN, pipeline.TRAIN, pipeline.REGISTER, tell],
         "artifacts": {"reports": {"dotenv": "train.env"}, "paths": ["train.json"], "expire_in": "90 days"},
     }  # fmt: skip
 
@@ -146,7 +146,7 @@ def _promote(subject: Subject, at: int, branch: str) -> dict[str, Any]:
             **_PUSHING,
         },
         "script": [
-            pipeline.INSTALL, pipeline.KEY,
+            pipeline.INSTALL,
             _ORIGIN + (pipeline.PROMOTE_ONWARDS if at else pipeline.PROMOTE),
         ],
     }  # fmt: skip
@@ -159,5 +159,5 @@ def _watch(place: Place) -> dict[str, Any]:
         "environment": {"name": pipeline.unattended(place), "action": "access"},
         "resource_group": "watch", "timeout": "1 hour",
         "variables": {"GIT_DEPTH": "0", "ENVIRONMENT": place.name, "LOG": logged_to(place), **_PUSHING},
-        "script": [pipeline.INSTALL, pipeline.KEY, _ORIGIN + pipeline.WATCH],
+        "script": [pipeline.INSTALL, _ORIGIN + pipeline.WATCH],
     }  # fmt: skip

@@ -62,6 +62,11 @@ def store_names(place: Place) -> list[str]:
     return list(dict.fromkeys([*filter(None, addresses), *keys]))
 
 
+def ledger_name(place: Place) -> str:
+    """Return the variable among `store_names` by which the ledger is opened, or ""."""
+    return _variable("ledger", place.stores.get("ledger", ""))
+
+
 def _variable(kind: str, address: str) -> str:
     if address.startswith(_IN_ENV):
         return address.removeprefix(_IN_ENV)

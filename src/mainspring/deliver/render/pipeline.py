@@ -38,18 +38,28 @@ CHECK = ".venv/bin/mainspring check\n"
 RENDER_CHECK = ".venv/bin/mainspring render --check\n"
 KEY = """\
 : "${MAINSPRING_SIGNING_KEY:?is not set: see mainspring ci secrets}"
-umask 077
-mkdir -p .mainspring/keys
-printf '%s\\n' "$MAINSPRING_SIGNING_KEY" > .mainspring/keys/signing.pem
+trap 'rm -f .mainspring/keys/signing.pem' EXIT
+(umask 077 && mkdir -p .mainspring/keys && printf '%s\\n' "$MAINSPRING_SIGNING_KEY" > .mainspring/keys/signing.pem)
 """
+"""The key on disk for the rest of one script. `ASKPASS`, which comes after it where both are used, ends both."""
+BEGIN = '.venv/bin/mainspring step begin --run "ci-$RUN" --env "$ENVIRONMENT" --reason "pipeline $RUN"\n'
 TRAIN = """\
-.venv/bin/mainspring snapshot --env "$ENVIRONMENT"
-.venv/bin/mainspring train --env "$ENVIRONMENT" --reason "pipeline $RUN" --json > train.json
-cat train.json
+for step in fetch-data preprocess train-model validate-model; do
+  .venv/bin/mainspring step "$step" --run "ci-$RUN" --env "$ENVIRONMENT"
+done
 """
+REGISTER = (
+    KEY
+    + """\
+code=0
+.venv/bin/mainspring step register-model --run "ci-$RUN" --env "$ENVIRONMENT" --json > train.json || code=$?
+cat train.json
+if [ "$code" -ne 0 ]; then exit "$code"; fi
+"""
+)
 TRAINED = "import json; print('DIGEST=' + json.load(open('train.json'))['digest'])"
 ASKPASS = """\
-trap 'rm -f .git/push-token .git/askpass' EXIT
+trap 'rm -f .git/push-token .git/askpass .mainspring/keys/signing.pem' EXIT
 (umask 077 && printf '%s\\n' "$PUSH_TOKEN" > .git/push-token)
 # shellcheck disable=SC2016 # git runs this in a shell of its own
 printf '#!/bin/sh\\ncase $1 in Username*) echo "%s" ;; *) cat "%s/.git/push-token" ;; esac\\n' \\
@@ -59,7 +69,7 @@ export GIT_ASKPASS="$PWD/.git/askpass" GIT_TERMINAL_PROMPT=0
 git config user.name mainspring
 git config user.email mainspring@localhost
 """
-WATCH = ASKPASS + '.venv/bin/mainspring watch --once --env "$ENVIRONMENT" ${LOG:+--log "$LOG"}\n'
+WATCH = KEY + ASKPASS + '.venv/bin/mainspring watch --once --env "$ENVIRONMENT" ${LOG:+--log "$LOG"}\n'
 AUDIT = "".join(
     f".venv/bin/pip-audit --strict --disable-pip --require-hashes -r {FOLDER}/{lock}\n"
     for lock in ("requirements.lock", "steps.lock")
@@ -107,8 +117,10 @@ done
 exit 75
 """
 _EVIDENCE = "--sbom evidence/serving.cdx.json --scan evidence/serving.trivy.json "
-PROMOTE = ASKPASS + _PROMOTE.format(images='--serving "$SERVING" --steps "$STEPS"', version=f'"$DIGEST" {_EVIDENCE}')
-PROMOTE_ONWARDS = ASKPASS + _PROMOTE.format(images='--from "$BEFORE"', version="")
+PROMOTE = (
+    KEY + ASKPASS + _PROMOTE.format(images='--serving "$SERVING" --steps "$STEPS"', version=f'"$DIGEST" {_EVIDENCE}')
+)
+PROMOTE_ONWARDS = KEY + ASKPASS + _PROMOTE.format(images='--from "$BEFORE"', version="")
 
 
 @dataclass(frozen=True, slots=True)
