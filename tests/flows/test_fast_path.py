@@ -14,6 +14,8 @@ import msgspec
 import pytest
 from tests.unit.serve.serving_kit import MODEL, Parts, RunningServer, body, running
 from tests.unit.serve.test_serve_quick import LEFT, TAKEN, numeric
+from tests.unit.serve.test_serve_quick_rows import LEFT as MANY_LEFT
+from tests.unit.serve.test_serve_quick_rows import TAKEN as MANY_TAKEN
 
 from mainspring.adapters.files.tokens import TokenFile
 from mainspring.app.access import TokenDesk
@@ -154,7 +156,16 @@ def numbers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 
 ROW = TAKEN["plain"].encode()
-ROWS = corpus_of(ROW) | {f"body {name}": request(text.encode(), KEY, JSON) for name, text in (TAKEN | LEFT).items()}
+BINARY = b"Content-Type: application/octet-stream"
+MANY = {
+    f"rows in {name}": request(
+        data, KEY, *([JSON] if head is None else [BINARY, b"Inference-Header-Content-Length: %d" % head])
+    )
+    for name, (data, head) in (MANY_TAKEN | MANY_LEFT).items()
+}  # fmt: skip
+ROWS = corpus_of(ROW) | MANY | {
+    f"body {name}": request(text.encode(), KEY, JSON) for name, text in (TAKEN | LEFT).items()
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", ROWS)
@@ -164,7 +175,7 @@ def test_a_head_that_is_known_is_answered_as_one_that_is_read(
     data = ROWS[name].replace(b"SECRET", numbers.secret.encode())
     found = [said(exchanged(numbers.server, data)[0]) for _ in range(2)]
     monkeypatch.setattr(Desk, "inline_plane", lambda *_: None)
-    monkeypatch.setattr(KnownHeads, "quick", lambda *_: None)
+    monkeypatch.setattr(KnownHeads, "found", lambda *_: None)
     found.append(said(exchanged(numbers.server, data)[0]))
     assert found[0] == found[1] == found[2]
 

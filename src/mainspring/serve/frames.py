@@ -17,7 +17,7 @@ _MARK = b"\xf7MS"
 MAGIC, MASKED = _MARK + b"L", _MARK + b"M"
 HEAD = struct.Struct("<4sII")
 MAX_PAYLOAD = 256 << 20
-_PAIR = np.uint16(int.from_bytes(_MARK[1:], "little"))
+_FIRST, _LAST = (np.uint16(int.from_bytes(pair, "little")) for pair in (_MARK[:2], _MARK[1:]))
 _WINDOW = 4 << 20
 _LARGE = 8_192
 
@@ -111,16 +111,20 @@ def framed(payload: bytes) -> bytes:
 
 
 def _holds_mark(payload: bytes) -> bool:
-    """Tell whether the mark stands in a payload; of many bytes, numpy finds out ten times as fast, two by two."""
+    """Tell whether the mark stands in a payload; of many bytes, numpy finds out ten times as fast, two by two.
+
+    A mark that begins at an even place shows its first two bytes as a pair, one at an odd place its last two.
+    """
     if len(payload) < _LARGE:
         return _MARK in payload
-    shifted = b"\0" + payload
-    data = np.frombuffer(shifted, np.uint8)
-    for view, before in ((payload, 0), (shifted, -1)):  # before: of a pair's place in `view`, in `shifted`
-        pairs = np.frombuffer(view, "<u2", len(view) // 2)
-        at = np.flatnonzero(pairs == _PAIR)
-        if (data[2 * at + before] == _MARK[0]).any():
-            return True
+    pairs = np.frombuffer(payload, "<u2", len(payload) // 2)
+    for pair, before in ((_FIRST, 0), (_LAST, 1)):
+        found = (pairs == pair).tobytes()
+        at = found.find(1)
+        while at >= 0:
+            if payload.startswith(_MARK, max(2 * at - before, 0)):
+                return True
+            at = found.find(1, at + 1)
     return False
 
 

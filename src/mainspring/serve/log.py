@@ -18,7 +18,7 @@ from mainspring.serve.log_rules import LogRules
 from mainspring.serve.log_sinks import LOCAL, LogCounts, Sink, SinkReport, SinkRunner
 from mainspring.serve.ports import Chunk, LogWriter
 
-_DRAIN = 16 * MAX_REQUESTS
+_DRAIN, _DRAIN_SIZE = 16 * MAX_REQUESTS, 8 << 20
 _GATHER_S = 0.01  # wait a moment after the first record, so that a busy server packs many
 _NUMBER, _TEXT, _REQUEST = 8, 64, 1_200  # bytes that a number, a short text, a request take in memory, about
 
@@ -112,11 +112,11 @@ class PredictionLog:
         return True
 
     def put_row(self, row: Row, /) -> bool:
-        """Queue a request of one row, as `put` does with its record."""
+        """Queue a request in its short form, as `put` does with its record."""
         if not self._plain:
             return self.put(whole(row))
         with self._lock:
-            if not self._fits(1, row[0].size):
+            if not self._fits(row[0].rows, row[0].size):
                 return False
             self._short.append(row)
         if self._idle:
@@ -190,16 +190,26 @@ class PredictionLog:
                 break
             chunks += self._packed(*zip(*taken, strict=True))
             time.sleep(0)  # lets the server have the interpreter between two frames
-        short = [self._short.popleft() for _ in range(len(self._short))]
+        short = self._short_ones()
         if self._plain:
-            made = [*row_chunks(short, self._numbered)]
-            self._numbered += len(made)
-            chunks += made
+            for chunk in row_chunks(short, self._numbered):
+                chunks.append(chunk)
+                self._numbered += 1
+                time.sleep(0)
         elif short:
             chunks += self._packed([whole(row) for row in short], [row[0].size for row in short])
         if chunks:
             for runner in (self._disk, *self._others):
                 runner.offer(chunks)
+
+    def _short_ones(self) -> list[Row]:
+        """Take what waits in its short form, up to some megabytes."""
+        taken: list[Row] = []
+        size = 0
+        while self._short and size < _DRAIN_SIZE:
+            taken.append(self._short.popleft())
+            size += taken[-1][0].size
+        return taken
 
     def _packed(self, records: Sequence[LoggedRequest], sizes: Sequence[int]) -> Iterator[Chunk]:
         """Yield the chunks of records; one that cannot be packed is dropped alone."""

@@ -5,13 +5,13 @@ one. Packing by column writes the names once a frame, not once a request. Every 
 Start at `packed_runs`.
 """
 
-import struct
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain, groupby
 from operator import attrgetter
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from mainspring.kernel.errors import Damaged
 from mainspring.kernel.records import LOG_SCHEMA, Block, LoggedRequest
@@ -167,28 +167,28 @@ def chunk_of(run: Sequence[LoggedRequest], frame: bytes, *, number: int, size: i
 
 
 def row_chunks(rows: Sequence[Row], number: int) -> Iterator[Chunk]:
-    """Yield the chunks of one-row requests, numbered from `number` on; at most `MAX_ROWS` share a frame."""
+    """Yield the chunks of requests in their short form, numbered from `number` on; at most `MAX_ROWS` share a frame."""
     for (shape, hour), same in groupby(rows, lambda row: (row[0], row[2] // HOUR)):
         run = list(same)
         size = max(1, min(MAX_ROWS, _MAX_SIZE // shape.size))
         for start in range(0, len(run), size):
             part = run[start : start + size]
             yield Chunk(
-                number=number, hour=hour * HOUR, requests=len(part), rows=len(part), size=len(part) * shape.size,
-                frame=_row_frame(part),
+                number=number, hour=hour * HOUR, requests=len(part), rows=len(part) * shape.rows,
+                size=len(part) * shape.size, frame=_row_frame(part),
             )  # fmt: skip
             number += 1
 
 
-def _row_frame(rows: Sequence[Row]) -> bytes:
-    (shape, *_), ids, logged_at, took_us, numbers, scores, each = zip(*rows, strict=True)
-    many = len(rows)
+def _row_frame(part: Sequence[Row]) -> bytes:
+    (shape, *_), ids, logged_at, took_us, numbers, scores, each = zip(*part, strict=True)
+    many, rows = len(part), shape.rows
+    asked_at = np.array(logged_at, "<i8").repeat(rows).tobytes()
     packed = _Packed(
-        schema=_PACKED_SCHEMA, ids=ids, rows=[1] * many, logged_at=logged_at, took_us=took_us, release=shape.release,
-        keys=[""] * many, asked_at=struct.pack(f"<{many}q", *logged_at), number_names=shape.names,
-        numbers=b"".join(numbers), string_names=[], strings=[], versions=[shape.version],
-        scores=struct.pack(f"<{many}d", *scores), served=bytes(many), errors={}, took_names=[shape.version],
-        took_each=list(each), sample=1.0, redacted=[],
+        schema=_PACKED_SCHEMA, ids=ids, rows=[rows] * many, logged_at=logged_at, took_us=took_us,
+        release=shape.release, keys=[""] * (rows * many), asked_at=asked_at, number_names=shape.names,
+        numbers=b"".join(numbers), string_names=[], strings=[], versions=[shape.version], scores=b"".join(scores),
+        served=bytes(rows * many), errors={}, took_names=[shape.version], took_each=list(each), sample=1.0, redacted=[],
     )  # fmt: skip
     return framed(_encoder.encode(packed))
 

@@ -25,7 +25,7 @@ from mainspring.serve.entities import assembled, is_entity
 from mainspring.serve.errors import BadInput, NotReady, TooLarge, UnknownModel
 from mainspring.serve.ports import Assemble, LogSink
 from mainspring.serve.questions import Answer, Question
-from mainspring.serve.quick import Quick, Till
+from mainspring.serve.quick import Quick
 from mainspring.serve.router import allowed_weight, chosen_rows
 from mainspring.serve.scoring import (
     Features,
@@ -38,6 +38,7 @@ from mainspring.serve.scoring import (
     micros_since,
     record_of,
 )
+from mainspring.serve.till import Till
 from mainspring.serve.turns import Turns
 from mainspring.serve.versions import Serving, Version
 

@@ -3,10 +3,10 @@
 `Quick` is made once a release, with everything that its requests have in common: the typed decoder, the answer's text
 around id and score, the log's shape. It says None for whatever is not plain, wrong or failing, and changes nothing
 then: the long way (`serve.inference`) answers, refuses or fails as it always does.
+Requests of many rows go to `quick_rows`.
 """
 
 import struct
-from bisect import bisect_left
 from math import isfinite
 from time import perf_counter_ns
 from typing import Annotated, Any, Literal
@@ -14,39 +14,23 @@ from typing import Annotated, Any, Literal
 import msgspec
 import numpy as np
 
-from mainspring.kernel.ids import RequestIds
-from mainspring.kernel.indicators import LATENCY_BOUNDS_US
-from mainspring.kernel.times import Clock
 from mainspring.serve.blocks import Block
-from mainspring.serve.counters import Counters
-from mainspring.serve.log_rows import Row, RowShape
-from mainspring.serve.ports import LogSink
+from mainspring.serve.log_rows import RowShape
 from mainspring.serve.protocols.v2_parameters import MAX_NAME
+from mainspring.serve.quick_rows import Answered, QuickRows, gone
+from mainspring.serve.till import Till
 from mainspring.serve.versions import Serving
-from mainspring.stats.columns import Floats
 
 _MARKS, _MARKS_WITH_ID = 14, 18  # quotation marks of a request without a doubled member or an escaped mark
 _FLOAT64 = np.dtype("<f8")
 _ONE = (1,)
 _HEAD_BYTES, _NUMBER_BYTES = 1_024, 64  # what a body of one row may have at most; most of many rows have more
+_score_bytes = struct.Struct("<d").pack
 _encode = msgspec.json.Encoder().encode
 
 
-class Till(msgspec.Struct, frozen=True, kw_only=True, eq=False):
-    """Where a thread that answers logs, counts and takes ids; only the log is shared with other threads.
-
-    paces: what its calls take tells how fast the model is. Where threads contend for the interpreter it does not.
-    """
-
-    log: LogSink
-    clock: Clock
-    ids: RequestIds
-    counters: Counters
-    paces: bool = True
-
-
 class Quick:
-    """Answers for one release until it is retired. `answer` and `settled` are not for several threads at once.
+    """Answers for one release until it is retired. Only `scored` is for several threads at once.
 
     number: the version that answers. model, release: of the routing. width: numbers in a row. output: its name.
     """
@@ -60,7 +44,10 @@ class Quick:
         self._decode, self._longest = _decoder(width), _HEAD_BYTES + _NUMBER_BYTES * width
         self._pack, self._shape = struct.Struct(f"<{width}d").pack, (1, width)
         self._texts = np.empty((1, 0), dtype=object)
-        self._row = RowShape(release=self.release, names=serving.layout.listed, version=champion.digest)
+        self._row = RowShape(
+            release=self.release, names=serving.layout.listed, version=champion.digest, number=self.number
+        )
+        self._rows = QuickRows(serving, till)
         self.output = takes.output
         model, output = _encode(takes.model), _encode(takes.output)
         self._before = b'{"model_name":%b,"model_version":"%d","parameters":{"prediction_ids":["' % (model, self.number)
@@ -70,7 +57,7 @@ class Quick:
 
     @staticmethod
     def fits(serving: Serving) -> bool:
-        """Tell whether a release's one-row requests can be answered this way."""
+        """Tell whether a release's requests can be answered this way."""
         return (
             serving.challenger is None and serving.takes.numeric and len(serving.inputs) > 1 and serving.max_rows >= 1
             and serving.champion.layout == serving.layout
@@ -78,7 +65,15 @@ class Quick:
 
     def retire(self) -> None:
         """Answer nothing from now on, and let go of the model."""
-        self.retired, self._packed = True, _gone
+        self.retired, self._packed = True, gone
+        self._rows.retire()
+
+    def answers(self, data: bytes, at: int, head: int | None) -> Answered | None:
+        """Return the answer to a body of any number of rows, as `QuickRows.answer` does."""
+        if head is not None or len(data) - at > self._longest:
+            return self._rows.answer(data, at, head)
+        answer = self.answer(data[at:])
+        return None if answer is None else (None, answer)
 
     def answer(self, body: bytes) -> bytes | None:
         """Return the answer to a body, logged and counted; None where it is not for here, and nothing was done."""
@@ -118,25 +113,9 @@ class Quick:
     def settled(self, values: bytes, found: tuple[float, int], started: int) -> str:
         """Count and log a scored row, and return its request id. started: `time.perf_counter_ns`."""
         score, took = found
-        now = self._till.clock.now()
-        name = self._till.ids.next(now)
         if self._till.paces:
             self._pace.saw(took, 1)
-        self._count((self._row, name, now, (perf_counter_ns() - started) // 1_000, values, score, took))
-        return name
-
-    def _count(self, row: Row) -> None:
-        counters, took_us = self._till.counters, row[3]
-        counters.rows_by_version[self.number] += 1
-        counters.latency[bisect_left(LATENCY_BOUNDS_US, took_us)] += 1
-        counters.latency_sum_us += took_us
-        counters.requests += 1
-        counters.rows += 1
-        self._till.log.put_row(row)
-
-
-def _gone(_: Block) -> Floats:
-    raise LookupError("the release was swapped")
+        return self._till.settled(self._row, values, _score_bytes(score), took, started)
 
 
 def _decoder(width: int) -> Any:  # noqa: ANN401 - the types are made here

@@ -198,7 +198,7 @@ SHAPES = [RowShape(release=f"c{place}", names=["v.a", "v.b"], version="sha256:a"
 
 def row(number: int, shape: RowShape = SHAPES[0], at: int = NOW) -> Row:
     name = f"p-2013050106-{'a' * 16}"
-    return (shape, name, at + number, number, np.array([number, 0.5]).tobytes(), number / 7, 3)
+    return (shape, name, at + number, number, np.array([number, 0.5]).tobytes(), np.array([number / 7]).tobytes(), 3)
 
 
 def logged(rows: list[Row], rules: LogRules | None = None) -> tuple[list[Any], PredictionLog]:

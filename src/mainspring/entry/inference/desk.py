@@ -134,8 +134,8 @@ class Desk:
         """Return the short way for an entry, if its request may take it: nobody is told of it, it pays for nothing."""
         target, token = entry.target, entry.token
         if (
-            target.codec is not V2 or entry.ask.wire.header_length is not None or entry.deadline or self.witnesses
-            or self.limits_all or (token is not None and self.allowances.limits(token.allowance))
+            target.codec is not V2 or entry.deadline or self.witnesses or self.limits_all
+            or (token is not None and self.allowances.limits(token.allowance))
         ):  # fmt: skip
             return None
         quick = entry.plane.quick()

@@ -25,11 +25,13 @@ from mainspring.serve.errors import RequestRefused
 from mainspring.serve.inference import INLINE_BYTES, Reply
 from mainspring.serve.questions import Encoded
 from mainspring.serve.quick import Quick
+from mainspring.serve.quick_rows import Answered
 
 _MOST_TARGETS = 1_000
 _MOST_HEADS = 100
 _UNUSUAL = (b"expect", b"transfer-encoding", b"upgrade", b"content-encoding")
 _NO, _BODY, _DISCARD = 0, 1, 2
+_BINARY, _LENGTH = "application/octet-stream", b"inference-header-content-length: "
 _STAYS, _CLOSES = b"\r\n\r\n", b"\r\nconnection: close\r\n\r\n"
 
 
@@ -42,7 +44,7 @@ class FastLane:
         self._heads: dict[tuple[str, int, str, int | None], bytes] = {}
         self._dated: tuple[object, bytes] = (None, b"")
         self._quick: Quick | None = None
-        self._quick_lines = b""
+        self._quick_lines = self._binary_lines = b""
         self.heads = KnownHeads(desk)
 
     def target(self, url: bytes) -> Target | None:
@@ -63,16 +65,19 @@ class FastLane:
             known = self._heads[key] = lines(answer_headers(reply)) + b"content-length: "
         return self._begun(default) + known
 
-    def quickly(self, quick: Quick, body: bytes, end: bytes, default: list[Header]) -> bytes | None:
-        """Return a whole answer by the short way, or None."""
-        answer = quick.answer(body)
-        if answer is None:
-            return None
+    def quickly(self, quick: Quick, answered: Answered, end: bytes, default: list[Header]) -> bytes:
+        """Return the whole answer to what was answered by the short way."""
         if quick is not self._quick:
             reply = Reply(Encoded(b""), quick.release, quick.number, "", 1)
+            binary = Reply(Encoded(b"", _BINARY), quick.release, quick.number, "", 1)
             self._quick, self._quick_lines = quick, lines(answer_headers(reply))
-        length = b"content-length: %d" % len(answer)
-        return b"".join((self._begun(default), self._quick_lines, length, end, answer))
+            self._binary_lines = lines(answer_headers(binary)) + _LENGTH
+        json, answer = answered
+        if json is None:
+            known, length = self._quick_lines, b"content-length: %d" % len(answer)
+        else:
+            known, length = self._binary_lines, b"%d\r\ncontent-length: %d" % (json, len(answer))
+        return b"".join((self._begun(default), known, length, end, answer))
 
     def refused(self, error: RequestRefused, default: list[Header]) -> bytes:
         """Return a whole refusal."""
@@ -129,11 +134,11 @@ class FastProtocol(BoundedProtocol):
             return
         cut = data.find(END) + len(END)
         lane, default = self._lane, self.server_state.default_headers
-        quick = lane.heads.quick(data[:cut], len(data) - cut)
-        answer = None if quick is None else lane.quickly(quick, data[cut:], _STAYS, default)
-        if answer is not None:
+        known = lane.heads.found(data[:cut], len(data) - cut)
+        answered = None if known is None else known.quick.answers(data, cut, known.json)
+        if known is not None and answered is not None:
             self.waiting_since, self.idle_since = 0.0, time.monotonic()
-            self.transport.write(answer)
+            self.transport.write(lane.quickly(known.quick, answered, _STAYS, default))
             return
         super().data_received(data)
         if self._learned is not None:
@@ -234,10 +239,10 @@ class FastProtocol(BoundedProtocol):
         end, default = _CLOSES if self._last else _STAYS, self.server_state.default_headers
         try:
             quick = lane.desk.quick(entry)
-            answer = None if quick is None else lane.quickly(quick, body, end, default)
-            if quick is not None and answer is not None:
+            answered = None if quick is None else quick.answers(body, 0, entry.ask.wire.header_length)
+            if quick is not None and answered is not None:
                 self._learned = None if self._last else (entry, quick)
-                self.transport.write(answer)
+                self.transport.write(lane.quickly(quick, answered, end, default))
             else:
                 self.transport.write(self._answered(lane.desk.answer_now(entry, body), end, default))
         except Exception as error:  # noqa: BLE001 - as on the slow path: reported, never shown

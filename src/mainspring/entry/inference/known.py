@@ -18,10 +18,14 @@ END = b"\r\n\r\n"
 _MOST, _LONGEST = 512, 4_096
 
 
-class _Known(msgspec.Struct, frozen=True):
-    """What a head means. length: of the body. book: the keys it was judged by. expires_at: of its key, or 0."""
+class Known(msgspec.Struct, frozen=True):
+    """What a head means. length: of the body. json: bytes of the body's JSON part before tensors, or None for all.
+
+    book: the keys it was judged by. expires_at: of its key, or 0.
+    """
 
     length: int
+    json: int | None
     quick: Quick
     book: TokenBook
     expires_at: int
@@ -32,10 +36,10 @@ class KnownHeads:
 
     def __init__(self, desk: Desk) -> None:
         self._desk, self._ring = desk, desk.gate.ring
-        self._known: dict[bytes, _Known] = {}
+        self._known: dict[bytes, Known] = {}
 
-    def quick(self, head: bytes, length: int) -> Quick | None:
-        """Return the short way for a request with this head and a body of `length` bytes, if it is let in."""
+    def found(self, head: bytes, length: int) -> Known | None:
+        """Return what is known of a request with this head and a body of `length` bytes, if it is let in."""
         known = self._known.get(head)
         if known is None or known.length != length or self._desk.leaving:
             return None
@@ -45,7 +49,7 @@ class KnownHeads:
         ):  # fmt: skip
             del self._known[head]
             return None
-        return known.quick
+        return known
 
     def learn(self, head: bytes, length: int, found: Mapping[bytes, bytes], entry: Entry, quick: Quick) -> None:
         """Remember a head that came with a body of `length` bytes and was answered. found: its headers.
@@ -57,4 +61,4 @@ class KnownHeads:
         if len(self._known) >= _MOST:
             self._known.clear()
         expires_at = entry.token.expires_at if entry.token else 0
-        self._known[head] = _Known(length, quick, self._ring.book, expires_at)
+        self._known[head] = Known(length, entry.ask.wire.header_length, quick, self._ring.book, expires_at)

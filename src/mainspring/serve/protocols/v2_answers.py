@@ -54,10 +54,9 @@ def encode(question: Question, answer: Answer) -> Encoded:
     versions, name = answer.versions, answer.request_id
     rows = len(versions)
     output = ResponseOutput(answer.output, "FP64", [rows])
-    around = _around(rows) if rows <= _USUAL_ROWS else _around.__wrapped__(rows)
     usual = rows <= _USUAL_ROWS and versions.count(versions[0]) == rows
-    each = _repeated(versions[0], rows) if usual else _encoder.encode(versions)
-    told = ResponseParameters(msgspec.Raw(name.join(around).encode()), msgspec.Raw(each))  # our ids need no escapes
+    each = listed_versions(versions[0], rows) if usual else _encoder.encode(versions)
+    told = ResponseParameters(msgspec.Raw(listed_ids(name, rows)), msgspec.Raw(each))
     document = Response(answer.model, str(versions[0]), told, [output])
     if question.id:
         document.id = question.id
@@ -74,6 +73,12 @@ def encode(question: Question, answer: Answer) -> Encoded:
     return Encoded(head + raw, "application/octet-stream", len(head))
 
 
+def listed_ids(name: str, rows: int) -> bytes:
+    """Return the list of a request's prediction ids; our ids need no escapes."""
+    around = _around(rows) if rows <= _USUAL_ROWS else _around.__wrapped__(rows)
+    return name.join(around).encode()
+
+
 @lru_cache(maxsize=64)
 def _around(rows: int) -> list[str]:
     """Return the text before, between and behind the names of a list of prediction ids."""
@@ -81,7 +86,7 @@ def _around(rows: int) -> list[str]:
 
 
 @lru_cache(maxsize=64)
-def _repeated(version: int, rows: int) -> bytes:
+def listed_versions(version: int, rows: int) -> bytes:
     """Return a list of one version for every row."""
     return _encoder.encode([version] * rows)
 

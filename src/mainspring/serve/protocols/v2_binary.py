@@ -12,6 +12,7 @@ from msgspec import UNSET, UnsetType
 from mainspring.serve.protocols.v2_parameters import MAX_NAME
 from mainspring.serve.questions import Question, Takes
 from mainspring.serve.tensors import NUMBERS, Tensor
+from mainspring.stats.columns import Floats
 
 _MARKS, _MARKS_OF_FORM, _MARKS_OF_ID = 16, 4, 4  # quotation marks, where no member is given twice
 _NO_TENSORS: dict[str, Tensor] = {}
@@ -41,9 +42,26 @@ class _Request(msgspec.Struct, forbid_unknown_fields=True, gc=False):
 _decode = msgspec.json.Decoder(_Request).decode
 
 
-def plain_matrix(body: bytes, length: int, takes: Takes) -> Question | None:
-    """Return the question of a usual request whose JSON part has `length` bytes, or None."""
-    head = body[:length]
+class Form(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What the JSON part of a usual request says of the rows: how many, of which datatype, and how to answer.
+
+    binary: with a binary tensor. id: the client's own.
+    """
+
+    rows: int
+    columns: int
+    binary: bool
+    datatype: str = "FP64"
+    id: str = ""
+
+    @property
+    def size(self) -> int:
+        """Return how many bytes the rows have."""
+        return self.rows * self.columns * np.dtype(NUMBERS[self.datatype]).itemsize
+
+
+def form_of(head: bytes, takes: Takes) -> Form | None:
+    """Return what a JSON part says, or None where it is not usual; whether as many bytes follow is not asked here."""
     try:
         asked = _decode(head)
     except (msgspec.MsgspecError, ValueError, RecursionError):
@@ -57,14 +75,28 @@ def plain_matrix(body: bytes, length: int, takes: Takes) -> Question | None:
         or not takes.numeric or columns != len(takes.inputs) or columns < 2 or not 0 < rows <= takes.max_rows
     ):  # fmt: skip
         return None
-    kind = np.dtype(NUMBERS[item.datatype])
-    if not item.parameters.binary_data_size == rows * columns * kind.itemsize == len(body) - length:
+    binary = form is not UNSET and form.binary_data_output
+    found = Form(rows=rows, columns=columns, binary=binary, datatype=item.datatype, id=name)
+    return found if item.parameters.binary_data_size == found.size else None
+
+
+def matrix_of(data: bytes, at: int, form: Form) -> Floats:
+    """Return the rows that stand in `data` from `at` on: [n, k] float64, NaN null, maybe infinite, maybe not aligned.
+
+    Numbers behind a head of any length lie askew, and numpy is several times slower on those but for a copy.
+    """
+    values = np.frombuffer(data, NUMBERS[form.datatype], form.rows * form.columns, at)
+    return values.astype(np.float64, copy=False).reshape(form.rows, form.columns)
+
+
+def plain_matrix(body: bytes, length: int, takes: Takes) -> Question | None:
+    """Return the question of a usual request whose JSON part has `length` bytes, or None."""
+    form = form_of(body[:length], takes)
+    if form is None or form.size != len(body) - length:
         return None
-    # a copy, for numbers behind a head of any length lie askew, and numpy is several times slower on those
-    values = np.frombuffer(body[length:], kind).astype(np.float64, copy=False)
-    if np.isinf(values).any():
+    matrix = matrix_of(body[length:], 0, form)
+    if np.isinf(matrix).any():
         return None
     return Question(
-        rows=rows, tensors=_NO_TENSORS, keys=[], asked_at=None, matrix=values.reshape(item.shape), id=name,
-        binary=form is not UNSET and form.binary_data_output,
-    )  # fmt: skip
+        rows=form.rows, tensors=_NO_TENSORS, keys=[], asked_at=None, matrix=matrix, id=form.id, binary=form.binary
+    )

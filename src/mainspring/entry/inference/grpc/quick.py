@@ -24,7 +24,8 @@ from mainspring.entry.inference.grpc.messages import message
 from mainspring.serve.errors import RequestRefused
 from mainspring.serve.plane import Plane
 from mainspring.serve.protocols.v2_parameters import MAX_NAME
-from mainspring.serve.quick import Quick, Till
+from mainspring.serve.quick import Quick
+from mainspring.serve.till import Till
 
 _SCHEME = b"bearer "
 _DOUBLE = 8
