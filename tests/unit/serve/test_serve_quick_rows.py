@@ -20,7 +20,7 @@ from mainspring.serve.quick_rows import Answered
 from mainspring.stats.columns import Floats
 
 Body = tuple[bytes, int | None]
-BINARY = {"parameters": {"binary_data_output": True}}
+BINARY: dict[str, Any] = {"parameters": {"binary_data_output": True}}
 
 
 def table(rows: int = 40, seed: int = 1) -> Floats:
@@ -59,7 +59,7 @@ def quickly(parts: Parts, body: Body) -> Answered | None:
 def records(parts: Parts) -> list[Any]:
     assert isinstance(parts.log, ListSink)
     return [
-        replace(one, numbers=dict(one.numbers), request_id="", took_us=0, took_each=[*one.took_each])
+        replace(one, numbers=dict(one.numbers), request_id="", took_us=0, took_each=dict.fromkeys(one.took_each, 0))
         for one in parts.log.records
     ]
 
