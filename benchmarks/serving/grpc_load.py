@@ -34,7 +34,7 @@ def measure(bench: Bench, server: Server, round_: int) -> Iterator[dict[str, Any
         with grpc.insecure_channel(f"127.0.0.1:{port + 1}") as channel:
             worst = _compared(channel, headers, named)
         target = Target(port=port + 1, path=METHOD, bodies=bench.home / "bodies" / "grpc", headers=headers)
-        message = _request(bodies.rows_of(1)[0], named).SerializeToString()
+        message = request(bodies.rows_of(1)[0], named).SerializeToString()
         target.bodies.write_bytes(b"\0" + len(message).to_bytes(4, "big") + message)  # gRPC's length prefix
         _h2load(target, bench.pace.warm_s)
         found = timed_by(lambda: _h2load(target, bench.pace.timed_s), tree, bench.pace)
@@ -50,22 +50,23 @@ def _record(
     }  # fmt: skip
 
 
-def _request(rows: bodies.Floats, named: str) -> Any:  # noqa: ANN401 - protobuf makes the class
-    request = messages.message("inference.ModelInferRequest")(model_name=MODEL)
-    tensor = request.inputs.add(name="x", datatype="FP64", shape=rows.shape)
+def request(rows: bodies.Floats, named: str, model: str = MODEL) -> Any:  # noqa: ANN401 - protobuf makes the class
+    """Return an infer request of one matrix. named: the output to ask for, or "" for all."""
+    made = messages.message("inference.ModelInferRequest")(model_name=model)
+    tensor = made.inputs.add(name="x", datatype="FP64", shape=rows.shape)
     tensor.contents.fp64_contents.extend(rows.ravel().tolist())
     if named:  # MLServer answers classes unless probabilities are asked for
-        request.outputs.add(name=named)
-    return request
+        made.outputs.add(name=named)
+    return made
 
 
 def _compared(channel: grpc.Channel, headers: dict[str, str], named: str) -> float:
     read = messages.message("inference.ModelInferResponse").FromString
-    call = channel.unary_unary(METHOD, lambda request: request.SerializeToString(), read)
+    call = channel.unary_unary(METHOD, lambda made: made.SerializeToString(), read)
     model, worst = same_model.fitted(MODEL), 0.0
     for rows in bodies.rows_of(1):
         metadata = [(name.lower(), value) for name, value in headers.items()]
-        answer = call(_request(rows, named), timeout=10, metadata=metadata, wait_for_ready=True)
+        answer = call(request(rows, named), timeout=10, metadata=metadata, wait_for_ready=True)
         raw = answer.raw_output_contents
         scores = np.frombuffer(raw[0], "<f8") if raw else np.array(answer.outputs[0].contents.fp64_contents)
         expected = model.predict_proba(rows)

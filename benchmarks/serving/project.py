@@ -56,15 +56,26 @@ def made(root: Path, name: str, suffix: str = "") -> Path:
         return folder
     _written(folder, name)
     for command in (["snapshot"], ["train"], ["promote", "1"]):
-        _told(folder, *command)
+        told(folder, *command)
     return folder
+
+
+def second_version(folder: Path) -> None:
+    """Train a smaller model as version 2, once, so that two versions can take turns."""
+    source = folder / "src" / "cells" / "train.py"
+    text = source.read_text()
+    smaller = text.replace("'))])", "', 90))])")
+    if smaller != text:
+        source.write_text(smaller)
+        subprocess.run([*_GIT, "commit", "-qam", "a smaller model"], cwd=folder, check=True)
+        told(folder, "train")
 
 
 def adopted(folder: Path, name: str, graph: Path) -> None:
     """Make a project that adopts an ONNX graph and serves it."""
     _written(folder, name)
-    _told(folder, "import", str(graph))
-    _told(folder, "promote", "1")
+    told(folder, "import", str(graph))
+    told(folder, "promote", "1")
 
 
 def _written(folder: Path, name: str) -> None:
@@ -85,13 +96,14 @@ def token(folder: Path) -> str:
     """Return the secret of the project's one API key; from then on its server asks for one."""
     kept = folder.with_name(f"{folder.name}.token")
     if not kept.is_file():
-        made = _told(folder, "tokens", "create", "bench", "--json")
+        made = told(folder, "tokens", "create", "bench", "--json")
         kept.write_text(json.loads(made)["secret"])
         kept.chmod(0o600)
     return kept.read_text()
 
 
-def _told(folder: Path, *command: str) -> str:
+def told(folder: Path, *command: str) -> str:
+    """Run a command of ours in the project and return what it says; raise `RuntimeError` where it fails."""
     argv = [sys.executable, "-m", "mainspring", "-C", str(folder), *command]
     done = subprocess.run(argv, capture_output=True, text=True, check=False)
     if done.returncode != 0:

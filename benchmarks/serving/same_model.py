@@ -22,10 +22,10 @@ def data() -> tuple[Any, Any]:
     return load_breast_cancer(return_X_y=True)
 
 
-def fitted(name: str) -> Any:  # noqa: ANN401 - a scikit-learn classifier
+def fitted(name: str, trees: int = TREES) -> Any:  # noqa: ANN401 - a scikit-learn classifier
     """Return the classifier called `name`; its `predict_proba` is what every server answers."""
     kinds = {"gb": GradientBoostingClassifier, "rf": RandomForestClassifier}
-    return kinds[name](n_estimators=TREES, random_state=0).fit(*data())
+    return kinds[name](n_estimators=trees, random_state=0).fit(*data())
 
 
 def loaded(name: str) -> Any:  # noqa: ANN401
