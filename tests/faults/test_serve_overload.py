@@ -251,7 +251,7 @@ def test_f35_fuzzed_bodies_are_4xx_and_leave_it_healthy(tmp_path: Path, count: i
 
 @pytest.mark.slow
 def test_f36_a_soak_leaves_memory_descriptors_threads_and_series_flat(tmp_path: Path) -> None:
-    """100,000 requests here; benchmarks/bench_soak.py sends a million."""
+    """100,000 requests here; benchmarks/bench_soak.py sends a million of every protocol, with everything on."""
     with server(tmp_path) as found:
         process = psutil.Process(found.process.pid)
         found.load(tmp_path, 16, 0, 60, 30_000)
