@@ -11,6 +11,7 @@ between parts of 20,000 requests; growth is the least-squares slope after the wa
 import argparse
 import json
 import os
+import platform
 import re
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +35,7 @@ from serving.rounds import ROOT
 HOME = ROOT / "build" / "soak"
 RESULT = Path(__file__).parent / "results" / "soak.json"
 SCRIPT = Path(__file__).parent / "serving" / "soak.lua"
+PACKAGES = ("mainspring", "uvicorn", "uvloop", "msgspec", "numpy")
 INFER = "/v2/models/gb/infer"
 WARM, PART_S, SWAP_S, GRPC_S = 100_000, 2, 12.0, 0.01
 
@@ -51,11 +54,38 @@ def main() -> int:
     kinds = soak.write(HOME / "requests", token, [f"{project.PREFIX}.{name}" for name in same_model.FEATURES])
     more = ("--access-log", str(HOME / "access.jsonl")) if asked.access_log else ()
     found = _soaked(folder, token, asked.requests, more)
-    text = json.dumps({"kinds": kinds, "access_log": asked.access_log, **found}, indent=1)
-    print(text)
+    found |= {"kinds": kinds, "access_log": asked.access_log}
+    print(json.dumps(found, indent=1))
+    rows = rows_of(found)
     if asked.write:
-        RESULT.write_text(text + "\n", encoding="utf-8")
-    return 0
+        RESULT.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+    kept = all(row["must"] is None or row["ours"] <= row["must"] or row["higher_is_better"] for row in rows)
+    return 0 if kept else 1
+
+
+def rows_of(found: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the rows of the result; the first holds the whole account."""
+    first, most = found["first"], found["most"]
+    more = {name: most[name] - first[name] for name in ("descriptors", "threads", "series")}
+    wrong = sum(found["wrong"].values()) + found["last"]["dropped_rows"]
+    return [
+        _row("requests after the warm-up", round(found["requests"] / 1_000, 1), "thousand", 1_000, True, found),
+        _row("memory added a 100,000 requests", found["rss_mb_per_100k"], "MB", 1),
+        _row("descriptors added at most", more["descriptors"], "descriptors", 1),
+        _row("threads added at most", more["threads"], "threads", 1),
+        _row("metric series added at most (one while a trial runs)", more["series"], "series", 2),
+        _row("5xx, lost requests and lost log rows", wrong, "in all", 0),
+    ]
+
+
+def _row(
+    work: str, ours: float, unit: str, must: float, higher: bool = False, account: dict[str, Any] | None = None
+) -> dict[str, Any]:  # fmt: skip
+    versions = {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
+    return {
+        "work": work, "ours": ours, "peer": None, "peer_name": None, "unit": unit, "ratio": None, "must": must,
+        "aim": None, "higher_is_better": higher, "versions": versions, "runs": account or [ours],
+    }  # fmt: skip
 
 
 def _soaked(folder: Path, token: str, count: int, more: tuple[str, ...]) -> dict[str, Any]:
