@@ -31,6 +31,7 @@ _MAGIC: tuple[tuple[bytes, str], ...] = (
     (b"#!", "a script"),
     (b"PAR1", "a Parquet file"),
 )
+_ONE_FILE = "export it with its weights inside: torch.onnx.export(..., external_data=False)"
 _PICKLE = re.compile(rb"\x80[\x02-\x05]|\(|[cd][A-Za-z_][\w.]*\n")
 _OPENERS = re.compile(rb'"(?:[^"\\]|\\.)*"?|[\[{]|[\]}]', re.DOTALL)
 
@@ -60,6 +61,8 @@ def _audit_onnx(name: str, data: bytes) -> None:
     except Malformed as reason:
         known = _kind(data)
         why = f"is {known}" if known != "no known format" else f"is not acceptable ONNX: {reason}"
+        if "another file" in why:
+            raise ArtifactRefused(f"{name[:80]!r} {why}", fix=_ONE_FILE) from None
         raise _refused(name, why) from None
 
 

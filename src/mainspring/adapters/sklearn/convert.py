@@ -3,6 +3,7 @@
 skl2onnx gives a graph with a random name, changed column names, a label nobody asked for and inputs nobody reads.
 Here the graph gets the contract's column names back, only what the answer needs is kept, every inner name is
 counted, and texts about the producer are dropped, so the same estimator makes the same bytes on every machine.
+A PyTorch module (`networks`) gets the same treatment behind the columns, or behind what prepares them.
 
 Two faults of skl2onnx 1.20 are mended while converting. It passes Python bools where protobuf wants ints (an error from
 protobuf 7 on). And it rounds the float64 thresholds of histogram-boosted trees to the nearest float32, so a value
@@ -18,7 +19,7 @@ from typing import Any
 import numpy as np
 import onnxruntime as ort
 import pandas as pd
-from onnx import ModelProto, TensorProto, helper
+from onnx import AttributeProto, ModelProto, TensorProto, checker, compose, helper
 from skl2onnx import convert_sklearn
 from skl2onnx.common import tree_ensemble
 from skl2onnx.common._container import ModelComponentContainer
@@ -28,6 +29,7 @@ from sklearn.linear_model import LogisticRegression, SGDClassifier
 from sklearn.pipeline import Pipeline
 
 from mainspring.adapters.sklearn.boosted import convertible
+from mainspring.adapters.sklearn.networks import Network, exported
 from mainspring.develop.errors import NotConvertible
 from mainspring.kernel.contract import Input
 
@@ -35,20 +37,23 @@ OUTPUT = "score"
 GRAPH = "model"
 OPSETS = {"": 18, "ai.onnx.ml": 3}
 _FIX = "use an estimator that converts, or let it run as Python by training.runtime: docs/models.md"
+_FIX_MODULE = "let forward be tensor operations that torch.onnx.export takes, with no branch on values (torch.where)"
 
 
 def convert(estimator: object, inputs: Sequence[Input]) -> tuple[bytes, tuple[Input, ...]]:
     """Return the graph's bytes and the inputs that it uses, in order. Raises `NotConvertible`."""
     try:
         with _mended(), convertible(estimator):
-            model = _converted(_joining(estimator, inputs), inputs, is_linear(estimator))
+            if isinstance(estimator, Network):
+                model = _of_network(estimator, inputs)
+            else:
+                model = _of_classifier(estimator, inputs)
     except NotConvertible:
         raise
     except Exception as error:
-        name = type(estimator).__name__
-        raise NotConvertible(f"{name} does not convert to ONNX: {type(error).__name__}: {error}", fix=_FIX) from error
-    if len(model.graph.output) != 2 or len(model.graph.input) != len(inputs):
-        raise NotConvertible(f"{type(estimator).__name__} has no two-class probabilities in ONNX", fix=_FIX)
+        module = estimator.module if isinstance(estimator, Network) else None
+        what = f"{type(module or estimator).__name__} does not convert to ONNX: {type(error).__name__}: {error}"
+        raise NotConvertible(what, fix=_FIX if module is None else _FIX_MODULE) from error
     used = _tidy(model, inputs)
     return model.SerializeToString(deterministic=True), used
 
@@ -59,12 +64,54 @@ def is_linear(estimator: Any) -> bool:  # noqa: ANN401 - any estimator
     return isinstance(last, LogisticRegression | SGDClassifier)
 
 
+def _of_classifier(estimator: object, inputs: Sequence[Input]) -> ModelProto:
+    model = _converted(_joining(estimator, inputs), inputs, is_linear(estimator))
+    if len(model.graph.output) != 2 or len(model.graph.input) != len(inputs):
+        raise NotConvertible(f"{type(estimator).__name__} has no two-class probabilities in ONNX", fix=_FIX)
+    _end_in_score(model.graph)
+    return model
+
+
+def _of_network(network: Network, inputs: Sequence[Input]) -> ModelProto:
+    """Return one graph: the columns joined, or what the transformer makes of them, then the exported module."""
+    model = _prepared(network.prepare, inputs)
+    net = compose.add_prefix(exported(network, OPSETS[""], OUTPUT), "net/", rename_outputs=False)
+    if any(
+        item.type in (AttributeProto.GRAPH, AttributeProto.GRAPHS) for node in net.graph.node for item in node.attribute
+    ):
+        raise NotConvertible("the module branches or loops while it answers", fix=_FIX_MODULE)
+    graph = model.graph
+    matrix = helper.make_node("Cast", [graph.output[0].name], [net.graph.input[0].name], to=TensorProto.FLOAT)
+    graph.node.extend([matrix, *net.graph.node])
+    graph.initializer.extend(net.graph.initializer)
+    del graph.output[:]
+    graph.output.append(helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, [None]))
+    others = [item for item in model.opset_import if item.domain]  # skl2onnx names the oldest set that its nodes allow
+    del model.opset_import[:]
+    model.opset_import.extend([*others, helper.make_opsetid("", OPSETS[""])])
+    model.ir_version = max(model.ir_version, net.ir_version)
+    checker.check_model(model)
+    return model
+
+
+def _prepared(transformer: object, inputs: Sequence[Input]) -> ModelProto:
+    if transformer is not None:
+        whole = Pipeline([("prepare", transformer)]) if isinstance(transformer, ColumnTransformer) else transformer
+        return _converted(_joining(whole, inputs), inputs, False)
+    names = [f"column{place}" for place in range(len(inputs))]
+    columns = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [None, 1]) for name in names]
+    matrix = helper.make_tensor_value_info("columns", TensorProto.FLOAT, [None, len(names)])
+    graph = helper.make_graph([helper.make_node("Concat", names, ["columns"], axis=1)], GRAPH, columns, [matrix])
+    return helper.make_model(graph, ir_version=10, opset_imports=[helper.make_opsetid("", OPSETS[""])])
+
+
 def _converted(whole: object, inputs: Sequence[Input], linear: bool) -> ModelProto:
     """Return skl2onnx's graph: numbers float32, which trees need, or float64 for linear models where that runs."""
+    options = {"zipmap": False} if hasattr(whole, "predict_proba") else None
     for number in (DoubleTensorType, FloatTensorType) if linear else (FloatTensorType,):
         kinds = [(item.name, (number if item.kind == "number" else StringTensorType)([None, 1])) for item in inputs]
         try:
-            model: ModelProto = convert_sklearn(whole, GRAPH, kinds, options={"zipmap": False}, target_opset=OPSETS)
+            model: ModelProto = convert_sklearn(whole, GRAPH, kinds, options=options, target_opset=OPSETS)
             if number is DoubleTensorType:
                 ort.InferenceSession(model.SerializeToString(), _quiet(), providers=["CPUExecutionProvider"])
         except Exception:
@@ -142,7 +189,6 @@ def _tidy(model: ModelProto, inputs: Sequence[Input]) -> tuple[Input, ...]:
     graph = model.graph
     names = {value.name: item.name for value, item in zip(graph.input, inputs, strict=True)}
     types = {names[value.name]: value.type.tensor_type.elem_type for value in graph.input}
-    _end_in_score(graph)
     _drop_unread(graph)
     read = {name for node in graph.node for name in node.input}
     used = tuple(item for value, item in zip(list(graph.input), inputs, strict=True) if value.name in read)
@@ -152,7 +198,7 @@ def _tidy(model: ModelProto, inputs: Sequence[Input]) -> tuple[Input, ...]:
     del graph.input[:]
     graph.input.extend(helper.make_tensor_value_info(item.name, types[item.name], [None, 1]) for item in used)
     graph.name, graph.doc_string = GRAPH, ""
-    del graph.value_info[:]
+    del graph.value_info[:], graph.metadata_props[:]
     opsets = sorted((item.domain, item.version) for item in model.opset_import)
     del model.opset_import[:]  # skl2onnx fills it from a set, in any order
     model.opset_import.extend(helper.make_opsetid(domain, version) for domain, version in opsets)
@@ -186,9 +232,11 @@ def _count_names(graph: Any, names: dict[str, str]) -> None:  # noqa: ANN401 - a
     names = {**names, OUTPUT: OUTPUT, "": ""}
     for place, constant in enumerate(graph.initializer):
         names[constant.name] = f"/c{place}"
-        constant.name = names[constant.name]
+        constant.name, constant.doc_string = names[constant.name], ""
+        del constant.metadata_props[:]
     for place, node in enumerate(graph.node):
         node.name, node.doc_string = f"/n{place}", ""
+        del node.metadata_props[:]  # PyTorch's hold its lines of source and where they lie
         for slot, name in enumerate(node.output):
             node.output[slot] = names.setdefault(name, f"/n{place}.{slot}")
         for slot, name in enumerate(node.input):

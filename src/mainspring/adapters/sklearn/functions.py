@@ -14,6 +14,13 @@ from typing import Any
 from mainspring.develop.errors import FunctionNotFound
 
 _NAME = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
+_EXTRAS = {"torch": "torch", "onnxscript": "torch", "lightgbm": "boost", "xgboost": "boost"}
+
+
+def missing_extra(error: Exception) -> str:
+    """Return what installs the library that an import did not find, or "" where none of our extras has it."""
+    absent = isinstance(error, ModuleNotFoundError) and error.name in _EXTRAS
+    return f"pip install 'mainspring[{_EXTRAS[str(error.name)]}]'" if absent else ""  # type: ignore[attr-defined]
 
 
 @contextmanager
@@ -43,7 +50,8 @@ def _load(name: str) -> Callable[..., Any]:
     except Exception as error:
         raise FunctionNotFound(
             f"module {module_name} cannot be imported: {type(error).__name__}: {error}",
-            fix="it must import from the project's folder or its src folder; check training.function",
+            fix=missing_extra(error)
+            or "it must import from the project's folder or its src folder; check training.function",
         ) from error
     function = getattr(module, function_name, None)
     if not callable(function):

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from mainspring.adapters.sklearn.convert import OUTPUT, convert
-from mainspring.adapters.sklearn.functions import imported
+from mainspring.adapters.sklearn.functions import imported, missing_extra
+from mainspring.adapters.sklearn.networks import Network, as_classifier
 from mainspring.adapters.sklearn.pandas_frames import frame_of, inputs_of, rounded, target_of
 from mainspring.adapters.sklearn.probe import probe
 from mainspring.develop.errors import FunctionFailed, NotConvertible
@@ -47,15 +48,22 @@ class SklearnTrainer:
 
     def _final(self, estimator: object, inputs: tuple[Input, ...], job: TrainingJob) -> tuple[bytes, tuple[Input, ...]]:
         """Return the model in its final form: a graph, or a file of Python objects where the project says so."""
-        return convert(estimator, inputs) if job.runtime == "onnx" else (self._kept(estimator, job.trust), inputs)
+        if job.runtime == "onnx":
+            return convert(estimator, inputs)
+        if isinstance(estimator, Network):
+            raise NotConvertible("a PyTorch module is kept as a graph only", fix="leave out training.runtime")
+        return self._kept(estimator, job.trust), inputs
 
 
 def _fit(function: Any, columns: Columns, job: TrainingJob) -> Any:  # noqa: ANN401 - the user's estimator
     params: Mapping[str, Any] = dict(job.params)
     try:
-        estimator = function(frame_of(columns), target_of(job.target), params)
+        estimator = as_classifier(function(frame_of(columns), target_of(job.target), params), frame_of(columns))
+    except FunctionFailed:
+        raise
     except Exception as error:
-        raise FunctionFailed(f"{job.function} failed: {type(error).__name__}: {error}", fix=_FIX) from error
+        fix = missing_extra(error) or _FIX
+        raise FunctionFailed(f"{job.function} failed: {type(error).__name__}: {error}", fix=fix) from error
     classes = getattr(estimator, "classes_", None)
     if not hasattr(estimator, "predict_proba") or classes is None:
         raise FunctionFailed(f"{job.function} returned {type(estimator).__name__}, not a fitted classifier", fix=_FIX)
