@@ -1,14 +1,17 @@
 """What `/metrics` tells besides requests: the cache, what the process costs, and what a watch found."""
 
+import json
+from dataclasses import replace
 from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
-from tests.unit.serve.serving_kit import MODEL, Parts, RunningServer, body, running
+from tests.unit.serve.serving_kit import MODEL, Parts, RunningServer, TinyEngine, body, digest, running
 
 from mainspring.adapters.prometheus.exposition import ReadingsFile, shown
 from mainspring.entry.inference.binding import Listening
 from mainspring.observe.readings import Reading
 from mainspring.serve.cache import ScoreCache
+from mainspring.serve.ports import EngineName, LoadedModel
 from mainspring.serve.reconciler import Reconciler
 
 
@@ -58,3 +61,32 @@ def test_the_last_readings_of_a_watch_are_shown_as_they_change(tmp_path: Path) -
             assert scraped(server)["mainspring_watch_window_rows"] == rows
         path.write_text("half a fi")
         assert scraped(server)["mainspring_ready"] == 1
+
+
+def test_which_engine_scores_each_loaded_version_is_told_and_forgotten_with_it(tmp_path: Path) -> None:
+    parts = Parts()
+    parts.models.add(3, TinyEngine(2.0))
+    engines: dict[int, tuple[EngineName, str]] = {
+        1: ("compiled trees", "mainspring_onnxv1"), 2: ("python process", "sklearn_skops"),
+        3: ("onnxruntime", "onnx_onnxv1"),
+    }  # fmt: skip
+    for number, (engine, _) in engines.items():
+        loaded = parts.models.models[digest(number)]
+        assert isinstance(loaded, LoadedModel)
+        parts.models.models[digest(number)] = replace(loaded, engine_name=engine)
+    parts.releases.set(1, 2, 50)
+    with running(tmp_path, parts) as server:
+        for numbers in ((1, 2), (1, 3), (3,)):
+            parts.releases.set(*numbers)
+            parts.reconciler.look()
+            assert _engines(server) == {(str(number), engines[number][0]): 1.0 for number in numbers}
+            for number in numbers:
+                status, _, told = server.ask("GET", f"/v2/models/{MODEL}/versions/{number}")
+                assert (status, json.loads(told)["platform"]) == (200, engines[number][1])
+
+
+def _engines(server: RunningServer) -> dict[tuple[str, str], float]:
+    families = text_string_to_metric_families(server.ask("GET", "/metrics")[2].decode())
+    (info,) = [family for family in families if family.name == "mainspring_model_info"]
+    assert all(sample.labels["model"] == MODEL for sample in info.samples)
+    return {(sample.labels["version"], sample.labels["engine"]): sample.value for sample in info.samples}

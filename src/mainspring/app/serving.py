@@ -105,14 +105,14 @@ class SignedModels:
             from mainspring.app.python_models import PythonEngine
 
             engine = PythonEngine(data, contract.inputs, self._python.trust, log=self._python.log)
-            return LoadedModel(contract=contract, engine=engine, beside=True)
+            return LoadedModel(contract=contract, engine=engine, beside=True, engine_name="python process")
         from mainspring.adapters.onnx import trees
         from mainspring.adapters.onnx.scorer import Scorer
 
         scorer = Scorer(data, contract.inputs, sample=sample_of(contract))
         if scorer.why:
             _log.log(logging.INFO if trees.BUILT else logging.WARNING, "onnxruntime scores %s: %s", digest, scorer.why)
-        return LoadedModel(contract=contract, engine=scorer)
+        return LoadedModel(contract=contract, engine=scorer, engine_name=scorer.engine)
 
     def files(self, digest: str) -> Mapping[str, bytes]:
         """Return a model's verified files by name."""

@@ -19,6 +19,7 @@ from mainspring.serve.log_rows import Row
 from mainspring.stats.columns import Array, Columns, Floats
 
 Mode = Literal["canary", "shadow", "ab", "bandit"]
+EngineName = Literal["compiled trees", "onnxruntime", "python process"]
 _ALL = 100
 
 
@@ -93,12 +94,13 @@ class LoadedModel:
     """A verified model: its contract and an engine ready to score.
 
     beside: the engine runs in a process of its own, so it may hang or end: it is never asked on the event loop, and
-    never for several requests at once, for one of them might end it.
+    never for several requests at once, for one of them might end it. engine_name: which of our engines it is.
     """
 
     contract: Contract
     engine: Engine
     beside: bool = False
+    engine_name: EngineName = "onnxruntime"
 
 
 class Models(Protocol):

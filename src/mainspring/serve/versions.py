@@ -13,7 +13,7 @@ from mainspring.serve.blocks import Block, Layout, View
 from mainspring.serve.cache import ScoreCache
 from mainspring.serve.errors import BadInput, ModelGone, ModelRefused, RequestRefused, RowsRefused
 from mainspring.serve.pace import Pace, measured
-from mainspring.serve.ports import Engine, LoadedModel, PackedEngine, Routing
+from mainspring.serve.ports import Engine, EngineName, LoadedModel, PackedEngine, Routing
 from mainspring.serve.questions import Takes
 from mainspring.stats.columns import Columns, Floats
 
@@ -25,6 +25,7 @@ class Version:
     """One loaded version with its contract's inputs by kind.
 
     layout: the columns of the blocks that it scores. packed: scores a block. pace: how fast it is, and was measured.
+    engine_name: which engine answers, for those who look.
     """
 
     number: int
@@ -35,6 +36,7 @@ class Version:
     layout: Layout
     packed: Callable[[Block], Floats]
     pace: Pace = field(default_factory=Pace)
+    engine_name: EngineName = "onnxruntime"
 
     def score(self, block: Block) -> Floats:
         """Return n scores, NaN where the engine says so; raise `ModelRefused` for whatever else goes wrong in it.
@@ -118,7 +120,7 @@ def checked(number: int, digest: str, model: LoadedModel, cache: ScoreCache | No
     layout = Layout.of(inputs)
     version = Version(
         number=number, digest=digest, contract=contract, engine=model.engine, inputs=inputs, layout=layout,
-        packed=_packed(model.engine, layout),
+        packed=_packed(model.engine, layout), engine_name=model.engine_name,
     )  # fmt: skip
     columns, expected = sample_of(contract)
     sample = layout.packed(columns, len(expected))

@@ -5,6 +5,7 @@ compiled part is there, and ONNX Runtime (`session.py`), which takes every graph
 """
 
 from collections.abc import Sequence
+from typing import Final, Literal
 
 import numpy as np
 
@@ -14,7 +15,8 @@ from mainspring.kernel.contract import Input
 from mainspring.kernel.errors import InvalidValue
 from mainspring.stats.columns import Array, Columns, Floats
 
-TREES, ONNX_RUNTIME = "compiled trees", "onnxruntime"
+TREES: Final = "compiled trees"
+ONNX_RUNTIME: Final = "onnxruntime"
 _TOLERANCE = 1e-6
 
 
@@ -24,6 +26,8 @@ class Scorer:
     engine: which one answers, and why: why not the other one, or "". packed: the engine itself, for rows that are
     packed already (see `PackedEngine`).
     """
+
+    engine: Literal["compiled trees", "onnxruntime"]
 
     def __init__(
         self, model_bytes: bytes, inputs: Sequence[Input], threads: int = 1,

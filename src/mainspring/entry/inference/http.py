@@ -95,7 +95,7 @@ class PublicApp:
         serving = self._fleet.plane(call.places["model"]).loaded(call.places["model"], number)
         version = next(v for v in serving.versions() if number in (None, v.number))
         numbers = [number] if number else [v.number for v in serving.versions()]
-        await send_json(call.send, model_metadata(version.contract, numbers))
+        await send_json(call.send, model_metadata(version.contract, numbers, version.engine_name))
 
     async def _model_ready(self, call: Call) -> None:
         model, version = call.places["model"], call.places.get("version")

@@ -196,10 +196,13 @@ def _release(member: Member) -> Iterator[Metric]:
     info = GaugeMetricFamily(
         "mainspring_release_info", "Who serves, by role", labels=["model", "commit", "role", "version", "digest"]
     )
+    engines = GaugeMetricFamily("mainspring_model_info", "What scores it", labels=["model", "version", "engine"])
     if serving is not None:
+        for version in serving.versions():
+            engines.add_metric([model, str(version.number), version.engine_name], 1)
         for role, version in zip(("champion", "challenger"), serving.versions(), strict=False):
             info.add_metric([model, serving.routing.commit, role, str(version.number), version.digest], 1)
-    yield info
+    yield from (info, engines)
     yield _gauge("mainspring_model_ready", "1 when a verified version answers", model, serving is not None)
     yield _gauge(
         "mainspring_load_failures", "Versions of the release that may not serve", model, len(reconciler.last.failures)

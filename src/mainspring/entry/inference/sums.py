@@ -11,7 +11,7 @@ from prometheus_client.registry import Collector
 _SMALLEST = {"mainspring_ready", "mainspring_model_ready"}
 _LARGEST = {
     "mainspring_release_info", "mainspring_challenger_weight", "mainspring_challenger_aborted",
-    "mainspring_load_failures", "mainspring_tokens_failing",
+    "mainspring_load_failures", "mainspring_model_info", "mainspring_tokens_failing",
 }  # fmt: skip
 _GROWING = ("counter", "histogram")
 

@@ -1,6 +1,6 @@
 """Write Open Inference Protocol (V2) documents: infer answers, metadata, errors. Pure; always strict JSON."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -9,11 +9,15 @@ import numpy as np
 
 from mainspring.kernel.contract import Contract
 from mainspring.serve.errors import RequestRefused
+from mainspring.serve.ports import EngineName
 from mainspring.serve.questions import Answer, Encoded, Question
 from mainspring.serve.tensors import to_bytes
 from mainspring.stats.columns import Array
 
 EXTENSIONS = ("binary_tensor_data", "classification")  # of the public port; the repository is on the admin port
+_PLATFORMS: Mapping[EngineName, str] = {
+    "compiled trees": "mainspring_onnxv1", "onnxruntime": "onnx_onnxv1", "python process": "sklearn_skops",
+}  # fmt: skip
 _encoder = msgspec.json.Encoder()
 _USUAL_ROWS = 1_000  # of a request whose parts are kept for the next one of that size
 
@@ -91,13 +95,13 @@ def listed_versions(version: int, rows: int) -> bytes:
     return _encoder.encode([version] * rows)
 
 
-def model_metadata(contract: Contract, versions: Sequence[int]) -> dict[str, Any]:
-    """Return the V2 model metadata document."""
+def model_metadata(contract: Contract, versions: Sequence[int], engine: EngineName = "onnxruntime") -> dict[str, Any]:
+    """Return the V2 model metadata document; its platform is `<project>_<format>`: what answers, and from what file."""
     datatypes = {"number": "FP64", "string": "BYTES"}
     return {
         "name": contract.model,
         "versions": [str(version) for version in versions],
-        "platform": "onnx_onnxv1",
+        "platform": _PLATFORMS[engine],
         "inputs": [{"name": i.name, "datatype": datatypes[i.kind], "shape": [-1]} for i in contract.inputs],
         "outputs": [{"name": contract.output, "datatype": "FP64", "shape": [-1]}],
     }

@@ -194,7 +194,8 @@ def model_metadata_(running: Running, request: Message, context: Context) -> Mes
     number = _version(request.version)
     serving: Serving = running.desk.fleet.plane(request.name).loaded(request.name, number)
     version = next(item for item in serving.versions() if number in (None, item.number))
-    document = model_metadata(version.contract, [number] if number else [v.number for v in serving.versions()])
+    numbers = [number] if number else [v.number for v in serving.versions()]
+    document = model_metadata(version.contract, numbers, version.engine_name)
     return messages.message("inference.ModelMetadataResponse")(**document)
 
 
