@@ -187,6 +187,13 @@ def test_a_bad_value_is_refused(tree: Path, tmp_path: Path, values: Mapping[str,
     assert "values don't meet the specifications of the schema" in done.stderr
 
 
+def test_a_disruption_takes_one_pod_at_a_time_on_every_platform_and_never_waits_for_a_lone_one(tree: Path) -> None:
+    for environment in ("no", "on-kserve", "on-rollouts", "on-seldon"):
+        budget = named(read(template(tree, environment, "first")), "PodDisruptionBudget")
+        assert budget["spec"]["maxUnavailable"] == 1
+    assert "PodDisruptionBudget" not in {d["kind"] for d in read(template(tree, "dev", "first"))}
+
+
 def test_another_models_release_is_refused(tree: Path, tmp_path: Path) -> None:
     other = tmp_path / "other.yaml"
     other.write_bytes(release_text(to_document(replace(FIRST, model="off")), "no", None))

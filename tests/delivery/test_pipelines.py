@@ -17,6 +17,8 @@ from tests.unit.deliver.test_render_github import project
 
 from mainspring.adapters.files.tree import Tree
 from mainspring.adapters.yaml.dump import dump
+from mainspring.adapters.yaml.read import read_text
+from mainspring.deliver.render import pipeline
 from mainspring.deliver.render.pins import ACTIONS
 from mainspring.deliver.render.subject import Subject
 from mainspring.entry.cli.group import run
@@ -97,6 +99,22 @@ def test_workflows_pass_their_schema_the_linters_and_the_auditor(variant: str, t
     assert "no inputs collected" not in said
     assert "No findings to report" in said
     assert all(f"completed {path}" in said for path in found)
+
+
+def test_what_is_scored_are_pods_with_their_policies_before_anything_was_built_or_released(tmp_path: Path) -> None:
+    of = project(places=(place("dev_1", "rollouts", image=""), place("live", "seldon", seldon="v2", replicas=(1, 4))))
+    rendered(of, tmp_path)
+    (tmp_path / "docker").write_text("#!/bin/sh\ncat >> scored.yaml\necho --- >> scored.yaml\n", "utf-8")
+    (tmp_path / "docker").chmod(0o755)
+    path = f"{tmp_path}:{Path(program('helm')).parent}:{os.environ['PATH']}"
+    values = {"PROJECT": of.name, "MODEL": of.model, "ENVIRONMENTS": "dev_1 live", "PATH": path,
+              "KUBE_SCORE_IMAGE": f"kube-score@sha256:{'0' * 64}"}  # fmt: skip
+    ran("sh", "-euc", pipeline.SCORE, cwd=tmp_path, env=values)
+    made = read_text("scored.yaml", "kubernetes", (tmp_path / "scored.yaml").read_text("utf-8"))
+    found = {(d["metadata"]["namespace"], d["kind"], d["metadata"]["name"]) for _, d in made.objects()}
+    for space in ("flight-delay-dev-1", "flight-delay-live"):
+        wanted = {"Deployment", "Service", "NetworkPolicy", "PodDisruptionBudget"}
+        assert wanted <= {kind for where, kind, _ in found if where == space}
 
 
 def test_the_linters_would_have_told(tmp_path: Path) -> None:

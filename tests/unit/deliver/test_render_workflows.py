@@ -115,6 +115,16 @@ def test_one_retraining_at_a_time_and_nothing_without_an_end() -> None:
     assert {"podGC", "ttlStrategy"} <= retrain.keys()
 
 
+def test_so_many_fits_at_once_a_searchs_too() -> None:
+    limits = named(PRODUCTION, "ConfigMap", "flight-delay-limits")
+    (held,) = [template for template in pods().values() if "synchronization" in template]
+    key = held["synchronization"]["semaphores"][0]["configMapKeyRef"]
+    assert (held["name"], key["name"]) == ("train-model", limits["metadata"]["name"])
+    assert int(limits["data"][key["key"]]) > 0
+    search = named(PRODUCTION, "WorkflowTemplate", "flight-delay-search")["spec"]["templates"]
+    assert {"name": "flight-delay-retrain", "template": "train-model"} in [v for _, v in walk(search)]
+
+
 def test_user_code_runs_without_ledger_and_key() -> None:
     found = {name: json.dumps(template) for name, template in pods().items()}
     assert {name for name, text in found.items() if "LEDGER_URL" in text} == {

@@ -111,8 +111,8 @@ def _audit() -> dict[str, Any]:
 def _images(subject: Subject) -> dict[str, Any]:
     steps = [*_checked_out(python=False), _use("docker/setup-buildx-action", "Set up the builder")]
     steps.append(_run("Score the manifests", pipeline.SCORE, {
-        "PROJECT": subject.name, "ENVIRONMENTS": " ".join(place.name for place in subject.places),
-        "KUBE_SCORE_IMAGE": "${{ vars.KUBE_SCORE_IMAGE }}",
+        "PROJECT": subject.name, "MODEL": subject.model, "KUBE_SCORE_IMAGE": "${{ vars.KUBE_SCORE_IMAGE }}",
+        "ENVIRONMENTS": " ".join(place.name for place in subject.places),
     }))  # fmt: skip
     for image in pipeline.IMAGES:
         local = f"mainspring-{image.kind}:scan"

@@ -113,7 +113,7 @@ def _images(subject: Subject, branch: str) -> dict[str, Any]:
         "timeout": "1 hour", "needs": ["train", "audit"],
         "variables": {
             "DOCKER_HOST": "tcp://docker:2376", "DOCKER_TLS_CERTDIR": "/certs", "DOCKER_TLS_VERIFY": "1",
-            "DOCKER_CERT_PATH": "/certs/client", "PROJECT": subject.name, "ENVIRONMENTS": names,
+            "DOCKER_CERT_PATH": "/certs/client", "PROJECT": subject.name, "MODEL": subject.model, "ENVIRONMENTS": names,
             "REGISTRY": subject.registry,
         },
         "id_tokens": {"SIGSTORE_ID_TOKEN": {"aud": "sigstore"}},

@@ -5,6 +5,7 @@ letters, digits and dashes. A provider's renderer says when a job runs, with whi
 from. `ci/data.sh`, where a project has one, brings the data that a checkout lacks.
 """
 
+import json
 from dataclasses import dataclass
 
 from mainspring.deliver.render.images import FOLDER
@@ -74,17 +75,30 @@ AUDIT = "".join(
     f".venv/bin/pip-audit --strict --disable-pip --require-hashes -r {FOLDER}/{lock}\n"
     for lock in ("requirements.lock", "steps.lock")
 )
+# what is scored: each environment's pods, in the form that kube-score knows, though nothing was released or built yet.
+# An image by digest need not be pulled again, and the policies of other jobs find their pods elsewhere
+_NOTHING = f"sha256:{'0' * 64}"
+_SHAPE = {
+    "platform": "deployment", "image": f"scored@{_NOTHING}", "schema": 1,
+    "champion": {"version": 1, "digest": _NOTHING},
+}  # fmt: skip
 SCORE = """\
 case "$KUBE_SCORE_IMAGE" in
   *@sha256:*) ;;
   *) echo "KUBE_SCORE_IMAGE must name kube-score by digest: see mainspring ci secrets" >&2; exit 1 ;;
 esac
+cat > shape.json <<'END'
+SHAPE
+END
 for name in $ENVIRONMENTS; do
-  helm template "$PROJECT" helm/ml-api-chart --namespace "$PROJECT-$name" \\
-    --values "environments/$name/values.yaml" > manifests.yaml
-  docker run --rm --interactive --network none --read-only "$KUBE_SCORE_IMAGE" score - < manifests.yaml
+  space=$(printf '%s' "$PROJECT-$name" | tr _ -)
+  helm template "$PROJECT" helm/ml-api-chart --namespace "$space" \\
+    --values "environments/$name/values.yaml" --values shape.json --set-string "model=$MODEL" > manifests.yaml
+  cat security/network-policies.yaml >> manifests.yaml
+  docker run --rm --interactive --network none --read-only "$KUBE_SCORE_IMAGE" score \\
+    --ignore-test container-image-pull-policy --ignore-test networkpolicy-targets-pod - < manifests.yaml
 done
-"""
+""".replace("SHAPE", json.dumps(_SHAPE))
 SCAN = f"""\
 mkdir -p evidence
 docker image save --output "evidence/$KIND.tar" "mainspring-$KIND:scan"

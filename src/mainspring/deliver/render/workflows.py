@@ -5,8 +5,9 @@ ledger nor key. A refused candidate ends the workflow well: `register-model` lea
 task, decides what the whole is worth (Argo Workflows, "Enhanced depends": a task after a failed one decides for it).
 What an alert or a watch asks for, `begin` weighs once more; for a run that is not due it says `no`, no later pod is
 made, and the workflow ends well, for a task that is skipped or omitted has the phase of those before it.
-One retraining at a time in an environment, by a mutex. Where an environment does not keep ledger, models and tables in
-stores that every pod reaches, only `watching` is rendered, and the watch trains in its own pod.
+One retraining at a time in an environment, by a mutex; so many fits at once, a search's too, by a semaphore. Where an
+environment does not keep ledger, models and tables in stores that every pod reaches, only `watching` is rendered, and
+the watch trains in its own pod.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -47,9 +48,17 @@ def files(subject: Subject) -> Files:
     for place in subject.places:
         if place.scheduler:
             access = [askpass(subject, place)] if subject.repository else []
+            access += [_limits(subject, place)] if apart(place) else []
             objects = [*access, *_templates(subject, place), *watching.objects(subject, place, apart=apart(place))]
             found[f"workflows/{place.name}.yaml"] = Objects(objects)
     return found
+
+
+def _limits(subject: Subject, place: Place) -> Doc:
+    """Return how many fits may run at once; the controller reads it whenever one asks to begin."""
+    return kind("v1", "ConfigMap", metadata(subject, place, f"{subject.name}-limits", "steps"), data={
+        "trainings": str(_AT_ONCE),
+    })  # fmt: skip
 
 
 def apart(place: Place) -> bool:
@@ -120,9 +129,17 @@ def _retrain(subject: Subject, place: Place) -> Doc:
         **_life(sum(pod.needs.seconds for pod in pods)),
         "entrypoint": RETRAIN, "onExit": END,
         "arguments": {"parameters": [{"name": name, "value": value} for name, value in asked.items()]},
-        "templates": [whole, *(template(subject, place, pod) for pod in (*pods, end))],
+        "templates": [whole, *(_limited(subject, template(subject, place, pod)) for pod in (*pods, end))],
     }  # fmt: skip
     return kind(API, "WorkflowTemplate", metadata(subject, place, f"{subject.name}-{RETRAIN}", "steps"), spec=spec)
+
+
+def _limited(subject: Subject, made: Doc) -> Doc:
+    """Return a template; the one that fits waits for its turn, whoever calls it."""
+    if made["name"] != "train-model":
+        return made
+    limit = {"name": f"{subject.name}-limits", "key": "trainings"}
+    return {**made, "synchronization": {"semaphores": [{"configMapKeyRef": limit}]}}
 
 
 def _tasks(pods: Sequence[Pod], run: str, given: Iterable[str]) -> list[Doc]:
