@@ -3,22 +3,31 @@
 import json
 
 from mainspring.adapters.files.keys import KeyInfo, Keys
-from mainspring.app.training import end_of_data
+from mainspring.app.online import online_of
+from mainspring.app.training import end_of_data, take_snapshot
 from mainspring.app.workspace import Workspace
 from mainspring.data.snapshots import from_json
 from mainspring.flows.snapshot import find_snapshot, table_paths
 
 
-def materialise_features(workspace: Workspace, *, until: int = 0) -> int:
-    """Bring the online store up to `until` (UTC microseconds; 0: the end of the data); return the rows written."""
+def materialise_features(workspace: Workspace, *, until: int = 0, online: str = "") -> int:
+    """Bring the environment's online store up to `until`; return the rows written.
+
+    until: UTC microseconds; 0: the end of the data in the last snapshot. online: another Redis than the environment's.
+    """
     from mainspring.adapters.duckdb.training_sets import TrainingSets
-    from mainspring.adapters.sqlite.online import OnlineStore
     from mainspring.flows.materialise import materialise
 
     document = json.loads(workspace.store.get(str(find_snapshot(workspace.ledger).body["digest"])))
     sets = TrainingSets(table_paths(from_json(document), workspace.store))
-    online = OnlineStore(workspace.paths.state / "online.db")
-    return materialise(workspace.settings.definitions, sets, online, until or end_of_data(workspace))
+    with online_of(workspace, online) as store:
+        return materialise(workspace.settings.definitions, sets, store, until or end_of_data(workspace))
+
+
+def refresh_features(workspace: Workspace) -> int:
+    """Take what is new in the sources and bring the environment's online store up to it; return the rows written."""
+    take_snapshot(workspace)
+    return materialise_features(workspace)
 
 
 def known_keys(workspace: Workspace) -> list[KeyInfo]:

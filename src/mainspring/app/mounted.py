@@ -40,7 +40,8 @@ class Mounted:
 
     release: the release file. models: URL of the object store with signed models. trust: folder of public keys (*.pem).
     tokens: the file of API keys. serving: `serving.yaml`, the rules of the log. remote: the git remote that release
-    commits go to, whatever the project file says. keys: folder of the signing key.
+    commits go to, whatever the project file says. keys: folder of the signing key. online: address of the Redis with
+    online features, or a secret reference to it.
     """
 
     release: Path | None = None
@@ -50,6 +51,7 @@ class Mounted:
     serving: Path | None = None
     remote: str = ""
     keys: Path | None = None
+    online: str = ""
 
     @property
     def anything(self) -> bool:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from mainspring.app.observing import watch_plan
+from mainspring.app.online import online_file, online_of
 from mainspring.app.paths import readings_file
 from mainspring.app.workspace import Workspace
 from mainspring.data.ports import ASK_VIEW, NEVER
@@ -19,7 +20,12 @@ def publish(workspace: Workspace, *, progress: Callable[[str], None]) -> list[Re
     and the age of the last look in Prometheus shows it.
     """
     now = workspace.clock.now()
-    found = readings(watch_plan(workspace), workspace.ledger.read(), _freshness(workspace), now=now)
+    try:
+        fresh = _freshness(workspace)
+    except MainspringError as error:
+        progress(f"the age of features is not known: {error}")
+        fresh = []
+    found = readings(watch_plan(workspace), workspace.ledger.read(), fresh, now=now)
     for put in _places(workspace):
         try:
             put(found)
@@ -42,13 +48,10 @@ def _places(workspace: Workspace) -> list[Callable[[Sequence[Reading]], None]]:
 
 def _freshness(workspace: Workspace) -> list[Freshness]:
     """Return how far the views with a clock are materialised; nothing where nothing ever was."""
-    from mainspring.adapters.sqlite.online import OnlineStore
-
-    path = workspace.paths.state / "online.db"
-    if not path.exists():
+    if not workspace.named_store("online") and not online_file(workspace.paths.state).exists():
         return []
-    definitions, online = workspace.settings.definitions, OnlineStore(path)
-    try:
+    definitions = workspace.settings.definitions
+    with online_of(workspace) as online:
         found = [
             Freshness(
                 view=view, until=online.watermark(stored_name(definitions, view)), limit=_limit(definitions, view)
@@ -56,8 +59,6 @@ def _freshness(workspace: Workspace) -> list[Freshness]:
             for view in online_views(definitions)
             if view != ASK_VIEW and definitions.source(definitions.view(view).source).event_time
         ]
-    finally:
-        online.close()
     return [view for view in found if view.until != NEVER]
 
 

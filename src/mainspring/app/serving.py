@@ -7,9 +7,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from mainspring.app.clock import SystemClock
 from mainspring.app.mounted import (
     NOTHING,
@@ -22,10 +19,11 @@ from mainspring.app.mounted import (
     token_source,
     trust_of,
 )
+from mainspring.app.online import assembler
 from mainspring.app.paths import STATE, readings_file
 from mainspring.app.prediction_log import LocalLog, follow_rules, open_log
 from mainspring.deliver.ports import ModelStore, ReleaseFiles
-from mainspring.kernel.contract import GRAPH_FILE, Contract, model_name, model_of, read_contract
+from mainspring.kernel.contract import GRAPH_FILE, model_name, model_of, read_contract
 from mainspring.kernel.errors import InvalidValue, MainspringError
 from mainspring.kernel.files import make_private
 from mainspring.kernel.times import Clock, FixedClock
@@ -33,16 +31,14 @@ from mainspring.serve.cache import CacheLimits, ScoreCache
 from mainspring.serve.explaining import Explainer, Explaining
 from mainspring.serve.fleet import Fleet, Member
 from mainspring.serve.log import PredictionLog
-from mainspring.serve.plane import Plane
-from mainspring.serve.ports import Assemble, Challenger, LoadedModel, Routing, Served, rollout_id_of
+from mainspring.serve.plane import Plane, PlaneRules
+from mainspring.serve.ports import Challenger, LoadedModel, Routing, Served, rollout_id_of
 from mainspring.serve.reconciler import Reconciler
 from mainspring.serve.versions import sample_of
 from mainspring.serve.witness import Witness
-from mainspring.stats.columns import Columns
 
 REPLAY_MARK = "replay.json"
 WORKSPACE_FILE = "workspace.yaml"
-_ASSEMBLERS = 8
 _log = logging.getLogger("mainspring.inference")
 
 
@@ -196,7 +192,10 @@ def _member(label: str, room: ServerRoom, replay_clock: bool) -> Member:
         LocalLog(room.state / "log", worker=room.worker, durable=not replay_clock, keep=room.log_keep_mb << 20), rules,
         source=f"{room.environment}/{_named(room)}", sinks=room.log_sinks,
     )  # fmt: skip
-    plane = Plane(log=log, clock=clock, random=os.urandom, assemble=assembler(room.state / "online.db"))
+    plane = Plane(
+        log=log, clock=clock, random=os.urandom, assemble=assembler(room.state, mounted.online, room.environment),
+        rules=PlaneRules(store_waits=bool(mounted.online)),
+    )  # fmt: skip
     files = release_files(mounted, room.root)
     releases = CommittedReleases(files, room.environment, follow_rules(log, read, rules))
     keys, kept = trust_of(mounted, room.state, room.root), models_at(mounted.models, room.state / "models")
@@ -263,38 +262,3 @@ def _clock(room: ServerRoom, replay: bool) -> Clock:
             "a replay clock outside a replay's folder", fix="leave --clock out; mainspring replay uses it"
         )
     return FixedClock(0)
-
-
-def assembler(path: Path) -> Assemble:
-    """Return what fills features by key, from the online store at `path` once something was materialised.
-
-    Made at the first such request where there is no store yet: most servers are sent features, and start without it.
-    """
-    made = {True: _filling(path)} if path.exists() else {}
-
-    def fill(contract: Contract, request: Columns, keys: Sequence[str], asked_at: NDArray[np.int64]) -> Columns:
-        stored = True in made or path.exists()
-        if stored not in made:
-            made[stored] = _filling(path)
-        return made[stored](contract, request, keys, asked_at)
-
-    return fill
-
-
-def _filling(path: Path) -> Assemble:
-    from mainspring.adapters.sqlite.online import OnlineStore
-    from mainspring.data.views import from_json
-    from mainspring.flows.assemble import Assembler
-
-    online = OnlineStore(path) if path.exists() else None
-    known: dict[int, tuple[Contract, Assembler]] = {}
-
-    def fill(contract: Contract, request: Columns, keys: Sequence[str], asked_at: NDArray[np.int64]) -> Columns:
-        found = known.get(id(contract))
-        if found is None:
-            if len(known) >= _ASSEMBLERS:
-                known.clear()
-            found = known[id(contract)] = (contract, Assembler(from_json(contract.definitions), online))
-        return found[1](keys, asked_at.tolist(), request)
-
-    return fill

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from mainspring.app.features import refresh_features
 from mainspring.app.observing import label_ports, open_observations, watch_plan, watch_ports
 from mainspring.app.readings import publish
 from mainspring.app.releases import show_aliases
@@ -17,6 +18,7 @@ from mainspring.flows.status import status as read_status
 from mainspring.flows.train import TrainResult
 from mainspring.flows.watch import Looked, look
 from mainspring.flows.watch_ports import Candidate, HandedOver
+from mainspring.kernel.errors import MainspringError
 from mainspring.kernel.times import DAY, MINUTE, SECOND, format_time
 
 Tell = Callable[[Looked], None]
@@ -32,6 +34,11 @@ def watch_once(workspace: Workspace, *, progress: Say = lambda _: None, ask: Pat
         if ask is not None:
             ports = replace(ports, train=lambda wanted: hand_over(wanted, ask))
         looked = look(watch_plan(workspace), memory, ports, now=workspace.clock.now())
+    if workspace.named_store("online"):
+        try:
+            progress(f"{refresh_features(workspace):,} rows of features written to the online store")
+        except MainspringError as error:  # the age of features is a reading of its own, and an alert
+            progress(f"features were not brought up to date: {error}")
     publish(workspace, progress=progress)
     if looked.release is not None and looked.rollout is not None and looked.rollout.action is not Action.HOLD:
         show_aliases(workspace, looked.release, progress)

@@ -73,9 +73,9 @@ class Workspace:
     @property
     def ledger_url(self) -> str:
         """The database of the ledger and the version numbers: embedded unless the environment names another."""
-        return address("ledger", self._named_store("ledger")) or f"sqlite:///{self.paths.ledger.as_posix()}"
+        return address("ledger", self.named_store("ledger")) or f"sqlite:///{self.paths.ledger.as_posix()}"
 
-    def _named_store(self, name: str) -> str:
+    def named_store(self, name: str) -> str:
         """Return the address that the environment names for a store, or ""."""
         chosen = self.settings.environments.get(self.environment)
         return chosen.stores.get(name, "") if chosen else ""

@@ -3,7 +3,7 @@
 Every adapter of a port passes its suite in tests/conformance.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -58,20 +58,25 @@ class OnlineStore(Protocol):
     `view` is any identifier; two definitions of a view have two (`flows.materialise.stored_name`).
     """
 
-    def write(self, view: str, rows: Columns) -> None:
-        """Add rows of `stream`; the same (key, at) again replaces. No rows at all still make the view known."""
+    def write(self, view: str, rows: Columns, *, whole: bool = False) -> None:
+        """Add rows of `stream`; the same (key, at) again replaces. No rows at all still make the view known.
 
-    def read(self, view: str, keys: Sequence[str | None], at: Sequence[int]) -> Columns:
-        """Return, for each (key, at), the row last shown up to `at`: `event_time` (NEVER if none) and its columns.
+        Rows later than the watermark are not seen before `publish`. whole: the rows are all that the view has; what it
+        had before goes with the next `publish` at the latest. `Damaged` if the view has other columns.
+        """
 
-        A key that is None or unknown gives nulls. `NotFound` if the view was never written.
+    def read(self, keys: Mapping[str, Sequence[str | None]], at: Sequence[int]) -> dict[str, Columns]:
+        """Return for each view and (key, at) the row last shown up to `at` and up to the view's watermark.
+
+        keys: by view, as many as `at`. Each answer has `event_time` (NEVER if none) and the view's columns; a key that
+        is None or unknown gives nulls. `NotFound` if a view was never written.
         """
 
     def watermark(self, view: str) -> int:
         """Return the time up to which the view is complete; `NEVER` for an unknown one."""
 
-    def set_watermark(self, view: str, at: int) -> None:
-        """Say that the view, already written, is complete up to `at`."""
+    def publish(self, until: Mapping[str, int]) -> None:
+        """Say that views, already written, are complete up to a time each: all at once. No watermark goes back."""
 
     def prune(self, view: str, before: int) -> None:
         """Forget what no read at or after `before` can see; reads before it are no longer right."""

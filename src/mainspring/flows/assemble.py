@@ -45,13 +45,27 @@ class Assembler:
         """
         moments = np.asarray(at, dtype=np.int64)
         asked = self._ask_row(list(keys), moments, request)
+        wanted = {view.name: _joined([asked[name] for name in view.by]) for view in self._definitions.views if view.by}
+        shown = self._read(wanted, moments)
         features: Columns = {}
         for view in self._definitions.views:
             if isinstance(view, WindowView):
-                features.update(self._window(view, asked, moments))
+                features.update(self._window(view, wanted[view.name], shown[view.name]))
             else:
-                features.update(self._row(view, asked, moments))
+                features.update(self._row(view, asked, moments, shown.get(view.name)))
         return features
+
+    def _read(self, wanted: Mapping[str, Sequence[str | None]], at: Array) -> dict[str, Columns]:
+        """Return what the store shows for the keys of each view: one question to the store for all of them."""
+        if not wanted:
+            return {}
+        if self._online is None:
+            raise InvalidValue(
+                f"{', '.join(wanted)} cannot be looked up and there is no online store",
+                fix="send these columns with the request, or give the server an online store",
+            )
+        found = self._online.read({self._stored[name]: keys for name, keys in wanted.items()}, at.tolist())
+        return {name: found[self._stored[name]] for name in wanted}
 
     def _ask_row(self, keys: list[str | None], at: Array, request: Columns) -> Columns:
         """Return the early columns of the ask's rows: from the request, else from the store, else what `at` says."""
@@ -59,7 +73,7 @@ class Assembler:
         asked = {name: _normal(request[name]) for name in self._needed if name in request}
         missing = [name for name in self._needed if name not in asked and name not in (ask.key, ask.at)]
         if missing:
-            stored = self._store(ASK_VIEW, missing).read(self._stored[ASK_VIEW], keys, at.tolist())
+            stored = self._read({ASK_VIEW: keys}, at)[ASK_VIEW]
             asked.update({name: stored[name] for name in missing})
         if ask.key in self._needed and ask.key not in asked:
             asked[ask.key] = _texts(keys)
@@ -67,34 +81,22 @@ class Assembler:
             asked[ask.at] = as_time(asked.get(ask.at, at))
         return asked
 
-    def _store(self, view: str, columns: Sequence[str]) -> OnlineStore:
-        if self._online is None:
-            raise InvalidValue(
-                f"{view} needs {', '.join(columns)} and there is no online store",
-                fix="send these columns with the request, or give the server an online store",
-            )
-        return self._online
-
-    def _row(self, view: RowView, asked: Columns, at: Array) -> Columns:
-        here = self._shown(view, asked, at) if view.by else dict(asked)
+    def _row(self, view: RowView, asked: Columns, at: Array, shown: Columns | None) -> Columns:
+        here = dict(asked) if shown is None else self._fresh(view, at, shown)
         here.update({f"ask.{name}": values for name, values in asked.items()})
         found = {name: _feature(here[name]) for name in view.columns}
         found.update({name: evaluate(derive, here, len(at)) for name, derive in self._derived[view.name]})
         return {f"{view.name}.{name}": values for name, values in found.items()}
 
-    def _shown(self, view: RowView, asked: Columns, at: Array) -> Columns:
+    def _fresh(self, view: RowView, at: Array, shown: Columns) -> Columns:
         """Return the columns of the row that `view` shows at each ask, nulls where it is too old."""
-        keys = _joined([asked[name] for name in view.by])
-        found = self._store(view.name, view.by).read(self._stored[view.name], keys, at.tolist())
-        event = found.pop("event_time")
+        event = shown.pop("event_time")
         if view.max_age is None:
-            return found
+            return shown
         old = event < at - view.max_age
-        return {name: _blanked(found[name], old) for name in row_columns(view)}
+        return {name: _blanked(shown[name], old) for name in row_columns(view)}
 
-    def _window(self, view: WindowView, asked: Columns, at: Array) -> Columns:
-        keys = _joined([asked[name] for name in view.by])
-        found = self._store(view.name, view.by).read(self._stored[view.name], keys, at.tolist())
+    def _window(self, view: WindowView, keys: Sequence[str | None], found: Columns) -> Columns:
         matched = np.fromiter((key is not None for key in keys), dtype=np.bool_, count=len(keys))
         features: Columns = {}
         for call in self._aggregates[view.name]:

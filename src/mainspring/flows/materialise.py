@@ -18,12 +18,17 @@ def materialise(
     """Write what every view shows from its watermark up to `until`; return the number of rows written.
 
     until: UTC microseconds, included. ahead: how much further the ask's own rows are written, for asks whose early
-    columns are known before their time comes; a read never sees them before it. A crash repeats work, never loses it.
+    columns are known before their time comes; a read never sees them before it. Readers see all of it at once, at the
+    end. A crash repeats work, never loses it.
     """
-    written = 0
+    written, ends = 0, {}
     for view in online_views(definitions):
         end = until + ahead if view == ASK_VIEW else until
-        written += _bring(definitions, view, training_sets, online, end)
+        rows = _bring(definitions, view, training_sets, online, end)
+        if rows is not None:
+            written, ends[stored_name(definitions, view)] = written + rows, end
+    if ends:
+        online.publish(ends)
     return written
 
 
@@ -48,14 +53,14 @@ def stored_name(definitions: Definitions, view: str) -> str:
     return f"{view}@{hex_of(digest)[:_DIGEST_LENGTH]}"
 
 
-def _bring(definitions: Definitions, view: str, sets: TrainingSets, online: OnlineStore, until: int) -> int:
+def _bring(definitions: Definitions, view: str, sets: TrainingSets, online: OnlineStore, until: int) -> int | None:
+    """Write what a view shows and return the number of rows; None where it is complete already."""
     name = stored_name(definitions, view)
     source = definitions.ask.source if view == ASK_VIEW else definitions.view(view).source
     timeless = not definitions.source(source).event_time
     start = NEVER if timeless else online.watermark(name)
     if start >= until:
-        return 0
+        return None
     rows = sets.stream(definitions, view, start, until)
-    online.write(name, rows)
-    online.set_watermark(name, until)
+    online.write(name, rows, whole=timeless)
     return length(rows)

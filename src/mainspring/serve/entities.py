@@ -10,6 +10,7 @@ from mainspring.serve.questions import Question
 from mainspring.stats.columns import Columns
 
 ASK_PREFIX = "ask."
+_TRY_AGAIN = 75
 
 
 def is_entity(question: Question) -> bool:
@@ -30,6 +31,8 @@ def assembled(assemble: Assemble | None, contract: Contract, question: Question,
     try:
         columns = assemble(contract, request, question.keys, asked_at)
     except MainspringError as error:
+        if error.exit_code == _TRY_AGAIN:
+            raise FeaturesFailed("the online store did not answer", fix="try again, or send every input") from error
         raise BadInput(f"features could not be assembled: {error.what[:200]}", fix=error.fix) from error
     except Exception as error:  # a store has exceptions of its own; its failure is not the client's mistake
         raise FeaturesFailed("the online store failed", fix="send every input, or try again") from error

@@ -32,6 +32,10 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     caller: str = ""
 
 
+class MustWait(Exception):
+    """The request needs features from a store that may be slow: `infer` answers it; nothing was done yet."""
+
+
 class Reply(msgspec.Struct, frozen=True):
     """An encoded answer. release: the routing commit. version: that of the first row. request_id: the logged one."""
 
@@ -43,9 +47,14 @@ class Reply(msgspec.Struct, frozen=True):
 
 
 def infer_now(plane: Plane, codec: Codec, body: bytes, ask: Asked) -> Reply:
-    """Answer one request and log it, or raise a `RequestRefused`; a refused request is not logged."""
+    """Answer one request and log it, or raise a `RequestRefused`; a refused request is not logged.
+
+    Raises `MustWait` where the caller must not be held up for so long.
+    """
     started = time.perf_counter_ns()
     prepared = _prepared(plane, codec, body, ask)
+    if prepared.block is None and plane.rules.store_waits:
+        raise MustWait
     return _replied(plane, codec, prepared, plane.score(prepared), started)
 
 

@@ -48,12 +48,13 @@ class PlaneRules:
     """Limits of the data plane.
 
     max_rows: largest request, if the contract says no less. late_us: a challenger that takes longer (microseconds) has
-    failed. abort: when the router stops asking a challenger by itself.
+    failed. abort: when the router stops asking a challenger by itself. store_waits: `assemble` may wait long.
     """
 
     max_rows: int = 100_000
     late_us: int = 250_000
     abort: AbortRule = field(default_factory=AbortRule)
+    store_waits: bool = False
 
 
 class Plane:
@@ -76,7 +77,7 @@ class Plane:
         self._quicks: dict[Till | None, Quick] = {}
         self.model = ""
         self._chosen_weight: float | None = None
-        self.turns = Turns(self.gathered, self._pair, rules.late_us)
+        self.turns = Turns(self.gathered, self._pair, rules.late_us, store_waits=rules.store_waits)
 
     @property
     def serving(self) -> Serving | None:

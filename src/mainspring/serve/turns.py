@@ -10,6 +10,7 @@ import asyncio
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 
 from mainspring.kernel.records import LoggedRequest
@@ -25,6 +26,7 @@ _SETTLE_S = 0.005
 # the client that an answer wakes may take the core from what is scored after it: no fault of the challenger's. Windows
 # tells a thread's own time in steps of 16 ms
 _OWN_NS = time.perf_counter_ns if sys.platform == "win32" else time.thread_time_ns
+_GATHERERS, _MOST_GATHERING = 8, 256
 Pair = Callable[[Prepared, LoggedRequest, Heard | None], None]
 
 
@@ -33,11 +35,15 @@ class Turns:
 
     gathered: returns a request's features, in any thread. pair: is given each request that was answered before its
     challenger was asked, with what that said, or None where there was no time. late_us: what a challenger may take.
+    store_waits: features by key come over a network, so the loop never waits for them.
     """
 
     def __init__(
-        self, gathered: Callable[[Prepared], Features], pair: Pair, late_us: int, limits: LaneLimits | None = None
-    ) -> None:
+        self, gathered: Callable[[Prepared], Features], pair: Pair, late_us: int, limits: LaneLimits | None = None,
+        *, store_waits: bool = False,
+    ) -> None:  # fmt: skip
+        self._store_waits, self._gathering = store_waits, set[Future[Features]]()
+        self._threads = ThreadPoolExecutor(_GATHERERS, thread_name_prefix="features")
         self._gathered, self._pair, self._late_us = gathered, pair, late_us
         self.champion, self.challenger = Lane("champion-lane", limits), Lane("challenger-lane", limits)
         self._unpaired: dict[str, tuple[Prepared, LoggedRequest]] = {}
@@ -59,8 +65,8 @@ class Turns:
 
     async def scored(self, prepared: Prepared) -> Scored:
         """Return what the versions say, each scored where its speed allows; raise a `RequestRefused`."""
-        if prepared.block is None and not prepared.serving.inline:
-            features = await asyncio.to_thread(self._gathered, prepared)  # a store may be slow too
+        if prepared.block is None and (self._store_waits or not prepared.serving.inline):
+            features = await self._beside(prepared)
         else:
             features = self._gathered(prepared)
         if not prepared.asks_first:
@@ -106,6 +112,16 @@ class Turns:
             self._pair(prepared, record, None)
         self.champion.close()
         self.challenger.close()
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def _beside(self, prepared: Prepared) -> Features:
+        """Gather features in a thread; one that nobody waits for any more counts until its thread is done with it."""
+        if len(self._gathering) >= _MOST_GATHERING:
+            raise Overloaded("too many requests wait for their features", fix="ask less often", retry_after_s=1.0)
+        work = self._threads.submit(self._gathered, prepared)
+        self._gathering.add(work)
+        work.add_done_callback(self._gathering.discard)
+        return await asyncio.wrap_future(work)
 
     def _asked(self, prepared: Prepared, features: Features) -> Told:
         """Ask a slow challenger; where its lane is full, it will be late."""

@@ -14,8 +14,9 @@ from mainspring.adapters.files.logs import SegmentWriter
 from mainspring.app.clock import SystemClock
 from mainspring.app.features import known_keys, materialise_features
 from mainspring.app.observing import find_logged, open_observations, watch_plan
+from mainspring.app.online import assembler
 from mainspring.app.releases import audit, promote_version, roll_back
-from mainspring.app.serving import ServerRoom, assembler, server_parts
+from mainspring.app.serving import ServerRoom, server_parts
 from mainspring.app.stages import Stages
 from mainspring.app.training import code_digest, end_of_data, take_snapshot, training_plan
 from mainspring.app.watching import label_file, present_status, watch_once
@@ -69,7 +70,7 @@ def test_a_server_finds_the_online_store_that_was_made_after_its_first_question(
     contract = Contract(
         model="small", inputs=(), output="p", ask=definitions["ask"], definitions=definitions, limits={}, sample={}
     )
-    fill = assembler(workspace.paths.state / "online.db")
+    fill = assembler(workspace.paths.state, "", "local")
     asked_at = np.array([START + 60 * DAY])
     with pytest.raises(InvalidValue, match="no online store"):
         fill(contract, {}, ["v0"], asked_at)

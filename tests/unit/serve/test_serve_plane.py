@@ -1,6 +1,8 @@
 """The data plane: both versions score during a rollout, the champion stands in, and everything is logged."""
 
+import asyncio
 import json
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -26,8 +28,11 @@ from mainspring.kernel.contract import Contract, Input
 from mainspring.kernel.errors import InvalidValue
 from mainspring.kernel.records import LoggedRequest
 from mainspring.serve.errors import BadInput, ModelFailed, NotReady, RequestRefused, UnknownModel
+from mainspring.serve.inference import Asked, MustWait
+from mainspring.serve.inference import infer as infer_beside
 from mainspring.serve.plane import PlaneRules
 from mainspring.serve.ports import LoadedModel
+from mainspring.serve.protocols.v2 import V2
 from mainspring.stats.columns import Columns, Floats
 
 
@@ -239,6 +244,31 @@ def test_a_key_that_cannot_be_assembled_is_the_clients_error_and_a_dead_store_is
         with pytest.raises(RequestRefused) as caught:
             ask(parts, entity([key]))
         assert caught.value.status == status
+
+
+def test_a_store_that_may_be_slow_is_waited_for_in_a_thread() -> None:
+    threads = set()
+
+    class Slow(Shelf):
+        def __call__(
+            self, contract: Contract, request: Columns, keys: Sequence[str], asked_at: NDArray[np.int64]
+        ) -> Columns:
+            threads.add(threading.current_thread().name.partition("_")[0])
+            return super().__call__(contract, request, keys, asked_at)
+
+    async def answered() -> dict[str, Any]:
+        reply = await infer_beside(parts.plane, V2, json.dumps(entity(["a", "b"])).encode(), Asked(model=MODEL))
+        found: dict[str, Any] = json.loads(reply.encoded.body)
+        return found
+
+    parts = Parts(assemble=Slow(), rules=PlaneRules(store_waits=True))
+    parts.serve()
+    with pytest.raises(MustWait):
+        ask(parts, entity(["a", "b"]))
+    assert not threads
+    assert asyncio.run(answered())["outputs"] == ask(parts, body(2))["outputs"]
+    assert threads == {"features"}
+    parts.plane.turns.close()
 
 
 def test_a_feature_that_the_contract_defines_may_be_sent_though_the_graph_does_not_read_it() -> None:

@@ -6,7 +6,7 @@ writers. What is stored can be made again from a snapshot, so a commit does not 
 
 import json
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Lock
@@ -50,8 +50,8 @@ class OnlineStore:
         """Close the file; the object cannot be used any more."""
         self._database.close()
 
-    def write(self, view: str, rows: Columns) -> None:
-        """Add rows of a stream; see the port. Rows are committed in parts, oldest first."""
+    def write(self, view: str, rows: Columns, *, whole: bool = False) -> None:
+        """Add rows of a stream; see the port. Rows are committed in parts, oldest first; a whole view in one."""
         kinds = {name: _kind(values) for name, values in rows.items() if name not in _KEYS}
         with self._translated(view):
             number, stored = self._create(view, kinds)
@@ -60,20 +60,26 @@ class OnlineStore:
             marks = ", ".join("?" * (3 + len(kinds)))
             sql = f"INSERT OR REPLACE INTO view_{number} VALUES ({marks})"  # noqa: S608 - a number and question marks
             order = np.argsort(rows["at"], kind="stable")
-            for start in range(0, length(rows), _CHUNK):
-                part = order[start : start + _CHUNK]
+            size = length(rows) if whole else _CHUNK
+            emptied = f"DELETE FROM view_{number}" if whole else ""  # noqa: S608 - a number
+            for start in range(0, max(length(rows), int(whole)), max(size, 1)):
+                part = order[start : start + size]
                 cells = [_cells(rows[name][part]) for name in (*_KEYS, *kinds)]
-                self._transact(sql, list(zip(*cells, strict=True)))
+                self._transact(sql, list(zip(*cells, strict=True)), first=emptied)
 
-    def read(self, view: str, keys: Sequence[str | None], at: Sequence[int]) -> Columns:
+    def read(self, keys: Mapping[str, Sequence[str | None]], at: Sequence[int]) -> dict[str, Columns]:
         """Return what was shown to each (key, at); see the port."""
+        return {view: self._read(view, wanted, at) for view, wanted in keys.items()}
+
+    def _read(self, view: str, keys: Sequence[str | None], at: Sequence[int]) -> Columns:
         with self._translated(view):
             number, kinds = self._known(view)
+            until = self.watermark(view)
             sql = f"SELECT * FROM view_{number} WHERE key = ? AND at <= ? ORDER BY at DESC LIMIT 1"  # noqa: S608
             found: list[Sequence[Any] | None] = []
             with self._lock:
                 for key, moment in zip(keys, at, strict=True):
-                    found.append(self._database.execute(sql, (key, int(moment))).fetchone())
+                    found.append(self._database.execute(sql, (key, min(int(moment), until))).fetchone())
         read: Columns = {"event_time": np.array([NEVER if row is None else row[2] for row in found], dtype=np.int64)}
         for place, (name, kind) in enumerate(kinds.items(), start=3):
             read[name] = _column([None if row is None else row[place] for row in found], kind)
@@ -85,11 +91,13 @@ class OnlineStore:
             row = self._database.execute("SELECT watermark FROM views WHERE name = ?", (view,)).fetchone()
         return NEVER if row is None else int(row[0])
 
-    def set_watermark(self, view: str, at: int) -> None:
-        """Say that the view is complete up to `at`; see the port."""
-        with self._translated(view):
-            self._known(view)
-            self._transact("UPDATE views SET watermark = ? WHERE name = ?", [(at, view)])
+    def publish(self, until: Mapping[str, int]) -> None:
+        """Say that views are complete up to a time; see the port."""
+        with self._translated(", ".join(until)):
+            for view in until:
+                self._known(view)
+            rows = [(at, view) for view, at in until.items()]
+            self._transact("UPDATE views SET watermark = max(watermark, ?) WHERE name = ?", rows)
 
     def prune(self, view: str, before: int) -> None:
         """Forget what no read at or after `before` can see; see the port."""
@@ -123,10 +131,12 @@ class OnlineStore:
             self._views[view] = (int(row[0]), json.loads(row[1]))
         return self._views[view]
 
-    def _transact(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
+    def _transact(self, sql: str, rows: Sequence[Sequence[Any]], *, first: str = "") -> None:
         with self._lock:
             self._database.execute("BEGIN IMMEDIATE")
             try:
+                if first:
+                    self._database.execute(first)
                 self._database.executemany(sql, rows) if sql[0] in "IUD" else self._database.execute(sql)
                 self._database.execute("COMMIT")
             except BaseException:

@@ -35,14 +35,24 @@ def list_features(as_json: bool) -> None:
 
 @features.command()
 @click.option("--until", default="", metavar="TIME", help="Bring it up to this time; default: the end of the data.")
+@click.option("--to", "environment", default="local", metavar="ENV", help="Environment whose stores.online is written.")
+@click.option("--online", default="", metavar="URL", help="Write to this Redis: an address, or secret://env/NAME.")
 @json_option
-def materialise(until: str, as_json: bool) -> None:
-    """Write what every view shows into the online store, from where the last call ended."""
+def materialise(until: str, environment: str, online: str, as_json: bool) -> None:
+    """Write what every view shows into the online store, from where the last call ended; readers see it at the end."""
     from mainspring.app.features import materialise_features
-    from mainspring.app.workspace import open_workspace
+    from mainspring.entry.cli.mounted import without_password
+    from mainspring.entry.cli.pipeline import opened
+    from mainspring.kernel.errors import InvalidValue
     from mainspring.kernel.times import parse_time
 
-    written = materialise_features(open_workspace(here()), until=parse_time(until) if until else 0)
+    workspace = opened(environment)
+    if environment != "local" and not (online or workspace.named_store("online")):
+        raise InvalidValue(
+            f"{environment} names no online store", fix=f"set environments.{environment}.stores.online, or --online URL"
+        )
+    end = parse_time(until) if until else 0
+    written = materialise_features(workspace, until=end, online=without_password(online))
     if as_json:
         present.emit({"rows": written})
     else:

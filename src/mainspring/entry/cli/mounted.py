@@ -24,6 +24,11 @@ _OPTIONS = (
         "--trust", type=_PATH, default=None, metavar="DIR",
         help="Public keys (*.pem) that may vouch for a model; left out: environments/<env>/trust.",
     ),
+    click.option(
+        "--online", default="", metavar="URL",
+        help="Redis with features by key: redis://HOST:PORT, rediss:// or secret://env/NAME; the password in "
+        "ONLINE_PASSWORD. Left out: .mainspring/online.db.",
+    ),
     click.option("--tokens", type=_PATH, default=None, metavar="FILE", help="File of API keys, only read."),
     click.option(
         "--serving-file", type=_PATH, default=None, metavar="FILE", help="Rules of the prediction log (serving.yaml).",
@@ -35,7 +40,8 @@ _OPTIONS = (
 )  # fmt: skip
 _WORDS = {
     "release_file": "--release-file", "models": "--models", "trust": "--trust", "tokens": "--tokens",
-    "serving_file": "--serving-file", "log_keep_mb": "--log-keep-mb",
+    "serving_file": "--serving-file", "online": "--online",
+    "log_keep_mb": "--log-keep-mb",
 }  # fmt: skip
 
 
@@ -52,8 +58,17 @@ def mounted(given: dict[str, Any]) -> "Mounted":
 
     return Mounted(
         release=given["release_file"], models=given["models"], trust=given["trust"], tokens=given["tokens"],
-        serving=given["serving_file"],
+        serving=given["serving_file"], online=without_password(given["online"]),
     )  # fmt: skip
+
+
+def without_password(address: str) -> str:
+    """Return the address of a Redis; every user of a machine can read the arguments of a process."""
+    from mainspring.kernel.errors import InvalidValue
+
+    if "@" in address:
+        raise InvalidValue("an address with credentials as an argument", fix="put it in a variable: secret://env/NAME")
+    return address
 
 
 def words(given: dict[str, Any]) -> list[str]:

@@ -25,7 +25,7 @@ def snapshot(environment: str, as_json: bool) -> None:
     """Take a snapshot of every source; unchanged data makes no new version."""
     from mainspring.app.training import take_snapshot
 
-    taken = take_snapshot(_opened(environment))
+    taken = take_snapshot(opened(environment))
     if as_json:
         present.emit({"version": taken.version, "digest": taken.digest, "new": taken.new, "rows": dict(taken.rows)})
         return
@@ -50,7 +50,7 @@ def train(  # noqa: PLR0913 - one option each
     from mainspring.app.training import Trainer, asked_run, resumed_run
     from mainspring.kernel.times import parse_time
 
-    workspace = _opened(environment)
+    workspace = opened(environment)
     with Trainer(workspace, progress=present.progress) as trainer:
         if not explain:
             trainer.start()
@@ -71,7 +71,7 @@ def gate(version: int, environment: str, as_json: bool) -> int:
     """Show the verdict of the gates on VERSION, with every reason (exit 3 if it was refused)."""
     from mainspring.app.training import verdict_on
 
-    found = verdict_on(_opened(environment), version)
+    found = verdict_on(opened(environment), version)
     if as_json:
         present.emit({"version": version, **found})
     else:
@@ -105,7 +105,7 @@ def sync(as_json: bool) -> None:
         present.say(f"{count} versions shown in MLflow")
 
 
-def _opened(environment: str) -> "Workspace":
+def opened(environment: str) -> "Workspace":
     """Open the project for an environment that it has: a name that is mistyped must not mean this machine's stores."""
     from mainspring.app.workspace import LOCAL, open_workspace
     from mainspring.kernel.errors import NotFound

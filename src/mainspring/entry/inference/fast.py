@@ -8,7 +8,7 @@ and large bodies, `Expect`, upgrades, doubled headers, pipelined requests behind
 import asyncio
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
@@ -19,10 +19,10 @@ from mainspring.entry.inference.desk import Desk, Entry, Target, target_of
 from mainspring.entry.inference.heads import Header
 from mainspring.entry.inference.known import END, KnownHeads
 from mainspring.entry.inference.protocol import BoundedProtocol
-from mainspring.entry.inference.routed import SELDON
+from mainspring.entry.inference.routed import ENTRY, SELDON
 from mainspring.entry.inference.routes import RouteTable
 from mainspring.serve.errors import RequestRefused
-from mainspring.serve.inference import INLINE_BYTES, Reply
+from mainspring.serve.inference import INLINE_BYTES, MustWait, Reply
 from mainspring.serve.questions import Encoded
 from mainspring.serve.quick import Quick
 from mainspring.serve.quick_rows import Answered
@@ -161,11 +161,17 @@ class FastProtocol(BoundedProtocol):
             return
         target = self._lane.target(self.url)
         if target is None or not self._taken(target):
-            url, headers = self.url, self.headers
-            HttpToolsProtocol.on_message_begin(self)
-            self.url, self.headers, self.scope["headers"] = url, headers, headers
-            self.expect_100_continue = any(n == b"expect" and v.lower() == b"100-continue" for n, v in headers)
-            super().take_head()
+            self._leave(None)
+
+    def _leave(self, entry: Entry | None) -> None:
+        """Leave a request to the slow path. entry: of one that was let in already, or None."""
+        url, headers = self.url, self.headers
+        HttpToolsProtocol.on_message_begin(self)
+        self.url, self.headers, self.scope["headers"] = url, headers, headers
+        if entry is not None:
+            cast(dict[str, Any], self.scope)[ENTRY] = entry
+        self.expect_100_continue = any(n == b"expect" and v.lower() == b"100-continue" for n, v in headers)
+        super().take_head()
 
     def on_body(self, body: bytes) -> None:
         """Keep a piece of the body; its length was checked with the head."""
@@ -180,8 +186,8 @@ class FastProtocol(BoundedProtocol):
             super().take_message()
             return
         fast, self._fast = self._fast, _NO
-        if fast == _BODY and not self.transport.is_closing():
-            self._answer()
+        if fast == _BODY and not self.transport.is_closing() and not self._answer():
+            return
         self._between = not self._last
         if self._last:
             self.transport.close()
@@ -231,10 +237,12 @@ class FastProtocol(BoundedProtocol):
         self._fast, self._parts = _BODY, []
         return True
 
-    def _answer(self) -> None:
+    def _answer(self) -> bool:
+        """Answer, and return True; False where the request must wait and was left to the slow path."""
         entry, lane, parts = self._entry, self._lane, self._parts
         if entry is None:  # it was let in with its head, or never came here
-            return
+            return True
+        self._entry, self._parts = None, []
         body = parts[0] if len(parts) == 1 else b"".join(parts)
         end, default = _CLOSES if self._last else _STAYS, self.server_state.default_headers
         try:
@@ -245,10 +253,16 @@ class FastProtocol(BoundedProtocol):
                 self.transport.write(lane.quickly(quick, answered, end, default))
             else:
                 self.transport.write(self._answered(lane.desk.answer_now(entry, body), end, default))
+        except MustWait:
+            self._leave(entry)
+            super().on_body(body)
+            self.waiting_since = 0.0
+            super().take_message()
+            return False
         except Exception as error:  # noqa: BLE001 - as on the slow path: reported, never shown
             self._refuse(error, entry.target, entry.arrived, entry)
-        self._entry, self._parts = None, []
         self.idle_since = entry.arrived
+        return True
 
     def _answered(self, reply: Reply, end: bytes, default: list[Header]) -> bytes:
         encoded = reply.encoded.body

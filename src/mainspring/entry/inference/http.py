@@ -53,7 +53,7 @@ class PublicApp:
         desk, arrived, entry = self._desk, time.monotonic(), None
         target = target_of(call.route, call.places)
         try:
-            entry = desk.let_in(target, call.headers, arrived)
+            entry = call.entry or desk.let_in(target, call.headers, arrived)
             body = await read_body(call.receive, call.headers, arriving=self._desk.arriving)
             reply = await desk.answer(entry, body)
         except Disconnected:

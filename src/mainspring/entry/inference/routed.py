@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from mainspring.entry.inference.access import Gate
 from mainspring.entry.inference.bodies import Disconnected, Receive, Scope, Send, send_error
+from mainspring.entry.inference.desk import Entry
 from mainspring.entry.inference.heads import once
 from mainspring.entry.inference.routes import Route, RouteTable
 from mainspring.security.tokens import Token
@@ -13,7 +14,10 @@ from mainspring.serve.errors import RequestRefused
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """One request for a handler. headers: by name. places: what the path holds. token: whose key, or None."""
+    """One request for a handler. headers: by name. places: what the path holds. token: whose key, or None.
+
+    entry: of a prediction that was let in already, by the fast path; else None.
+    """
 
     route: Route
     places: Mapping[str, str]
@@ -21,10 +25,13 @@ class Call:
     token: Token | None
     receive: Receive
     send: Send
+    entry: Entry | None = None
 
 
 Handler = Callable[[Call], Awaitable[None]]
 SELDON = ("predict.seldon", "feedback.seldon")  # handlers whose errors carry the status that its clients read
+ENTRY = "mainspring.entry"
+"""The member of a scope that holds the entry of a prediction that was let in."""
 
 
 class RoutedApp:
@@ -52,7 +59,10 @@ class RoutedApp:
             token = None
             if not route.handler.startswith("predict."):  # the desk asks for the key of a prediction
                 token = self.gate.check(route.policy, found.get(b"authorization"), places.get("model", ""))
-            call = Call(route=route, places=places, headers=found, token=token, receive=receive, send=send)
+            call = Call(
+                route=route, places=places, headers=found, token=token, receive=receive, send=send,
+                entry=scope.get(ENTRY),
+            )  # fmt: skip
             await self.handlers[route.handler](call)
         except Disconnected:
             return

@@ -6,6 +6,7 @@ ids and routing have one writer; parsing, reflection, metadata and what `quick` 
 
 import asyncio
 import concurrent.futures
+import contextlib
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from mainspring.entry.inference.grpc.quick import QuickCalls
 from mainspring.entry.inference.heads import LONGEST_TIMEOUT_MS, TIMEOUT
 from mainspring.entry.inference.routes import Policy, Route
 from mainspring.serve.errors import BadBody, DeadlinePassed, NotReady, RequestRefused, UnknownModel
-from mainspring.serve.inference import Reply
+from mainspring.serve.inference import MustWait, Reply
 from mainspring.serve.protocols.v2_answers import EXTENSIONS, model_metadata
 from mainspring.serve.versions import Serving
 
@@ -136,8 +137,9 @@ def _act(
         plane = desk.inline_plane(target)
         entry = desk.let_in(target, found, arrived, plane)
         if plane is not None:
-            done.set_result(desk.answer_now(entry, b""))
-            return
+            with contextlib.suppress(MustWait):
+                done.set_result(desk.answer_now(entry, b""))
+                return
     except Exception as error:  # noqa: BLE001 - it is the caller's: raised again where the call waits
         done.set_exception(error)
         return
