@@ -128,11 +128,14 @@ def test_health_and_reflection(client: Client, server: RunningServer) -> None:
         answers = list(call(iter([
             asked(list_services="*"), asked(file_containing_symbol=messages.INFERENCE),
             asked(file_by_filename="health.proto"), asked(file_containing_symbol="no.such"),
+            asked(file_containing_symbol=f"{messages.INFERENCE}.ModelInfer"),
+            asked(file_containing_symbol=f"{messages.INFERENCE}.NoSuch"),
         ])))  # fmt: skip
     assert {item.name for item in answers[0].list_services_response.service} == set(messages.SERVICES)
     assert b"ModelInferRequest" in answers[1].file_descriptor_response.file_descriptor_proto[0]
     assert b"HealthCheck" in answers[2].file_descriptor_response.file_descriptor_proto[0]
-    assert answers[3].error_response.error_code == 5
+    assert [answers[number].error_response.error_code for number in (3, 5)] == [5, 5]
+    assert answers[4].file_descriptor_response == answers[1].file_descriptor_response
 
 
 def wind(request: Message) -> Message:

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from mainspring.app.clock import SystemClock
+from mainspring.app.cores import granted
 from mainspring.app.mounted import (
     NOTHING,
     Mounted,
@@ -46,7 +47,7 @@ _log = logging.getLogger("mainspring.inference")
 class ServerRoom:
     """The files of one server: the repository with its release file, and its state.
 
-    worker: 0 for a server's only or first process, then 1, 2, ...: each writes segments of its own.
+    worker: 0 for a server's only or first process, then 1, 2, ... of `workers`: each writes segments of its own.
     log_sinks: URLs of places that the prediction log goes to too, besides those in serving.yaml.
     cache_mb: MB of scores that are kept for equal rows, a project; 0 keeps none. explain: also say why.
     log_keep_mb: MB of the log that stay on this disk, a process; 0: all of it.
@@ -56,6 +57,7 @@ class ServerRoom:
     root: Path
     environment: str
     worker: int = 0
+    workers: int = 1
     log_sinks: tuple[str, ...] = ()
     cache_mb: int = 0
     explain: bool = False
@@ -66,6 +68,11 @@ class ServerRoom:
     def state(self) -> Path:
         """The state folder."""
         return self.root / STATE
+
+    @property
+    def threads(self) -> int:
+        """What a slow graph may use: this process's part of the cores granted, one of them left to the event loop."""
+        return max(1, granted() // self.workers - 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,14 +87,14 @@ class SignedModels:
     """Opens models for serving: digest and signature are checked at every open.
 
     log: told which columns a model keeps out of it, before the model can be asked. python: how models run that are no
-    graphs, or None where none does.
+    graphs, or None where none does. threads: that one call of a slow graph may use.
     """
 
     def __init__(
         self, models: ModelStore, keys: Trust, environment: str, *, log: PredictionLog | None = None,
-        python: "PythonRules | None" = None,
+        python: "PythonRules | None" = None, threads: int = 1,
     ) -> None:  # fmt: skip
-        self._models, self._keys, self._environment = models, keys, environment
+        self._models, self._keys, self._environment, self._threads = models, keys, environment, threads
         self._log, self._python = log, python or PythonRules()
 
     def open(self, digest: str) -> LoadedModel:
@@ -105,7 +112,7 @@ class SignedModels:
         from mainspring.adapters.onnx import trees
         from mainspring.adapters.onnx.scorer import Scorer
 
-        scorer = Scorer(data, contract.inputs, sample=sample_of(contract))
+        scorer = Scorer(data, contract.inputs, threads=self._threads, sample=sample_of(contract))
         if scorer.why:
             _log.log(logging.INFO if trees.BUILT else logging.WARNING, "onnxruntime scores %s: %s", digest, scorer.why)
         return LoadedModel(contract=contract, engine=scorer, engine_name=scorer.engine)
@@ -200,7 +207,7 @@ def _member(label: str, room: ServerRoom, replay_clock: bool) -> Member:
     releases = CommittedReleases(files, room.environment, follow_rules(log, read, rules))
     keys, kept = trust_of(mounted, room.state, room.root), models_at(mounted.models, room.state / "models")
     python = PythonRules(trust=rules.trust, log=room.state / "python.log")
-    models = SignedModels(kept, keys, room.environment, log=log, python=python)
+    models = SignedModels(kept, keys, room.environment, log=log, python=python, threads=room.threads)
     reconciler, labels = (
         Reconciler(
             plane,

@@ -1,12 +1,16 @@
 """The scorer refuses what is not its model and leaves what it is given alone."""
 
+import threading
+
 import numpy as np
 import pytest
 from onnx import TensorProto, helper
 
-from mainspring.adapters.onnx.scorer import Scorer
+from mainspring.adapters.onnx.scorer import Packed, Scorer, widened
+from mainspring.adapters.onnx.session import Session
 from mainspring.kernel.contract import Input
 from mainspring.kernel.errors import Damaged, InvalidValue
+from mainspring.stats.columns import Array, Floats
 
 INPUTS = (Input(name="v.x", kind="number"), Input(name="v.s", kind="string"))
 
@@ -40,6 +44,39 @@ def test_a_missing_text_counts_as_empty_and_the_columns_stay_as_they_were() -> N
     assert scores.tolist()[:2] == [0.25, 0.75]
     assert np.isnan(scores[2])
     assert columns["v.s"].tolist() == [None, "a", "a"]
+
+
+def engine(one_ms: float, row_ms: float) -> Packed:
+    """An engine that takes so long for a call of one row, and for each further row."""
+
+    def score(numbers: Floats, texts: Array) -> Floats:
+        threading.Event().wait((one_ms + row_ms * (len(numbers) - 1)) / 1_000)
+        return np.zeros(len(numbers))
+
+    return score
+
+
+@pytest.mark.parametrize(
+    ("one", "wider", "taken"),
+    [
+        ((2, 1.0), (1, 0.1), True), ((2, 1.0), (20, 0.1), False), ((2, 0.2), (2, 0.4), False), ((0, 0.0), None, False),
+    ],
+)  # fmt: skip
+def test_a_slow_graph_has_more_threads_where_they_pay(
+    one: tuple[float, float], wider: tuple[float, float] | None, taken: bool
+) -> None:
+    def made() -> Packed:
+        assert wider is not None  # a fast graph is not even tried
+        return several
+
+    alone, several = engine(*one), engine(*(wider or one))
+    rows = np.zeros((5, 2)), np.empty((5, 0), dtype=object)
+    assert widened(alone, made, *rows) is (several if taken else alone)
+
+
+def test_several_threads_give_the_same_scores() -> None:
+    rows = np.array([[0.0], [0.25], [-3.5]]), np.array([["a"], [None], ["b"]], dtype=object)
+    assert Session(_model(), INPUTS, 2).packed(*rows).tolist() == Session(_model(), INPUTS).packed(*rows).tolist()
 
 
 def test_no_rows_give_no_scores() -> None:

@@ -2,10 +2,12 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 
 from mainspring import __version__
@@ -156,3 +158,13 @@ def test_words_for_people(capsys: pytest.CaptureFixture[str]) -> None:
     assert "12,345" in shown
     assert "0.4742" in shown
     assert "yes" in shown
+
+
+def test_every_option_of_serve_is_explained_where_serving_is() -> None:
+    from mainspring.entry.cli.serve import serve
+
+    told = (Path(__file__).parents[3] / "docs" / "serving.md").read_text("utf-8")
+    shown = [option for option in serve.params if isinstance(option, click.Option) and not option.hidden]
+    names = [name for option in shown for name in option.opts if name.startswith("--") and name != "--help"]
+    assert len(names) > 20
+    assert [name for name in names if not re.search(f"[` ]{name}[` ]", told)] == []

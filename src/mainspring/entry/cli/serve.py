@@ -99,7 +99,7 @@ def _serve(room: "ServerRoom", clock: str, as_json: bool, given: dict[str, Any])
     from mainspring.entry.inference.server import Stop, run
 
     number, _, count = given["worker"].partition("/")
-    room, stop = replace(room, worker=int(number or 0)), Stop.new()
+    room, stop = replace(room, worker=int(number or 0), workers=int(count or 1)), Stop.new()
     parts = server_parts(room, replay_clock=clock == "replay")
 
     def ready(at: "Addresses") -> None:

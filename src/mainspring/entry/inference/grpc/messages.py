@@ -49,6 +49,9 @@ def input_of(service: str, method: str) -> Any:  # noqa: ANN401 - protobuf makes
 
 def file_of(symbol: str) -> bytes | None:
     """Return the serialized file that defines a symbol, for reflection; None for an unknown one."""
+    service, _, method = symbol.rpartition(".")
+    if service in SERVICES and method in POOL.FindServiceByName(service).methods_by_name:
+        symbol = service  # the pool does not look for methods
     try:
         found = POOL.FindFileContainingSymbol(symbol)
     except KeyError:
