@@ -22,6 +22,7 @@ UNVERIFIED = {
     ): "types only, by @kubernetes-models (test_unverified_kinds.py): unknown fields pass",
     ("gateway.networking.k8s.io/v1", "HTTPRoute"): "types only, likewise",
     ("monitoring.coreos.com/v1alpha1", "AlertmanagerConfig"): "types only, likewise",
+    ("postgresql.cnpg.io/v1", "Cluster"): "no schema of CloudNativePG's on these registries",
     ("mlops.seldon.io/v1alpha1", "Model"): "Seldon Core v2 is under the Business Source License",
     ("mlops.seldon.io/v1alpha1", "Experiment"): "Seldon Core v2 is under the Business Source License",
 }

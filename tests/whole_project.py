@@ -26,6 +26,7 @@ DELIVERY = f"""delivery:
   registry: registry.example/ops/shop
   base: registry.example/python{PIN}
   ci: github
+  database: {{storage: 30Gi}}
   tracking:
     image: registry.example/mlflow{PIN}
     proxy: registry.example/envoy{PIN}

@@ -43,6 +43,7 @@ def subject_of(workspace: Workspace) -> Subject:
         shipped=shipped(),
         vault=_vault(settings),
         tracking=settings.delivery.tracking,
+        database=settings.delivery.database,
         steps=settings.steps,
         places=tuple(
             _place(workspace, environment)

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from mainspring.project.fields import Image, Section, mistake, shown
+from mainspring.project.step_models import Memory
 
 
 def _network(text: str) -> str:
@@ -52,6 +53,13 @@ class VaultSection(Section):
     address: Url = Field(default="https://vault.vault.svc:8200", description="Address of the Vault server.")
     mount: Namespace = Field(default="ml", description="Mount of its key-value store (version 2).")
     auth: Literal["kubernetes", "jwt"] = Field(default="kubernetes", description="How service accounts log in.")
+
+
+class DatabaseSection(Section):
+    """A PostgreSQL of our own in the cluster, with pgvector, by CloudNativePG; for stores.ledger."""
+
+    instances: int = Field(default=2, ge=1, le=9, description="Servers: one that is written to, the others follow.")
+    storage: Memory = Field(default="20Gi", description="Disk of each server.")
 
 
 class TrackingSection(Section):

@@ -228,6 +228,7 @@ def _delivery(section: DeliverySection, found: Findings) -> Delivery:
         registry=section.registry or "",
         base=section.base or "", ci=section.ci or "", login=section.login, tracking=_tracking(section),
         vault=Vault(means=section.secrets or "", **section.vault.model_dump()),
+        database=section.database.model_dump() if section.database else {},
     )  # fmt: skip
 
 

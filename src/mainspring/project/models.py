@@ -9,7 +9,14 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from mainspring.project.data_models import AskSection, DataSection, Feature, TargetSection
-from mainspring.project.delivery_models import NetworkSection, Platform, Secrets, TrackingSection, VaultSection
+from mainspring.project.delivery_models import (
+    DatabaseSection,
+    NetworkSection,
+    Platform,
+    Secrets,
+    TrackingSection,
+    VaultSection,
+)
 from mainspring.project.fields import (
     FORM,
     MAPPING,
@@ -192,6 +199,7 @@ class DeliverySection(Section):
     )
     vault: VaultSection = Field(default_factory=VaultSection, description="The Vault that secrets come from.")
     tracking: TrackingSection | None = Field(default=None, description="MLflow behind an authorising proxy.")
+    database: DatabaseSection | None = Field(default=None, description="PostgreSQL with pgvector in the cluster.")
 
 
 class ReplicaRange(Section):

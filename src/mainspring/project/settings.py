@@ -45,6 +45,7 @@ class Delivery:
     remote: the git remote that release commits are pushed to before they count.
     base: the images' base by digest. login: how a pipeline logs in to the registry, `token` or `dockerhub`.
     vault: where secrets come from; its `means` may be "". tracking: MLflow of one's own, or None.
+    database: `instances` and `storage` of a PostgreSQL of one's own; {} for none.
     """
 
     repository: str = ""
@@ -56,6 +57,7 @@ class Delivery:
     login: str = "token"
     vault: Vault | None = None
     tracking: Tracking | None = None
+    database: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

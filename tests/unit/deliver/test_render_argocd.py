@@ -9,7 +9,7 @@ from tests.unit.deliver.render_subject import place, subject
 
 from mainspring.adapters.yaml.dump import dump
 from mainspring.adapters.yaml.read import read_text
-from mainspring.deliver.render import argocd, mlflow, namespaces, platform, workflows
+from mainspring.deliver.render import argocd, mlflow, namespaces, networks, platform, workflows
 from mainspring.deliver.render.content import Files, Objects
 from mainspring.deliver.render.kubernetes import KEPT
 from mainspring.deliver.render.subject import PLATFORMS, Subject, Tracking, Vault
@@ -29,13 +29,14 @@ STORES = {
     "ledger": "secret://vault/ml/ledger#url", "online": "redis://features:6379", "tracking": "http://mlflow:5000",
 }  # fmt: skip
 PLACES = [place(f"on-{name}", name, scheduler="cronworkflow", stores=STORES) for name in PLATFORMS if name != "local"]
-FULL = replace(subject(*PLACES), vault=VAULT)
+FULL = replace(subject(*PLACES), vault=VAULT, database={"instances": 2, "storage": "20Gi"})
 
 
 @pytest.mark.parametrize("project", [subject(), FULL, subject(place("dev", "deployment"))])
 def test_every_object_is_right_and_safe(project: Subject) -> None:
     for files in (argocd.files(project), platform.files(project)):
-        assert crd_schemas.check(documents(files)) == len(documents(files)) > 0
+        argos = [document for document in documents(files) if document["apiVersion"] == argocd.API]
+        assert crd_schemas.check(argos) == len(argos) > 0
         texts = [read_text(path, "kubernetes", dump(c)) for path, c in files.items() if isinstance(c, Objects)]
         assert [str(finding) for finding in lint(texts)] == []
 
@@ -92,6 +93,18 @@ def test_monitors_carry_the_label_that_the_stack_selects() -> None:
 def test_without_a_repository_there_is_nothing_to_follow() -> None:
     lonely = replace(FULL, repository="")
     assert argocd.files(lonely) == platform.files(lonely) == {}
+
+
+def test_a_database_of_our_own_has_pgvector_keeps_its_data_and_may_be_reached() -> None:
+    assert "cloudnative-pg" not in named(platform.files(replace(FULL, database={})), "Application")
+    files = platform.files(FULL)
+    cluster, space = named(files, "Cluster")["postgres"], named(files, "Namespace")["postgres"]
+    assert cluster["spec"]["bootstrap"]["initdb"]["postInitApplicationSQL"] == ["CREATE EXTENSION IF NOT EXISTS vector"]
+    for kept in (cluster, space):
+        assert kept["metadata"]["annotations"]["argocd.argoproj.io/sync-options"].startswith("Prune=false,Delete=false")
+    assert "postgres" in {d["namespace"] for d in named(files, "AppProject")["platform"]["spec"]["destinations"]}
+    opened = [d for d in documents(networks.files(FULL)) if d["metadata"]["name"] == "flight-delay-watch"]
+    assert all("'kubernetes.io/metadata.name': 'postgres'" in str(policy) for policy in opened)
 
 
 def owned(application: dict[str, Any]) -> set[tuple[str, str]]:

@@ -17,6 +17,8 @@ MANAGED_BY = "app.kubernetes.io/managed-by"
 MONITORED = {"release": "kube-prometheus-stack"}  # the stack's selector: without it nobody scrapes
 KEPT = {"argocd.argoproj.io/sync-options": "Prune=false,Delete=false"}
 """Of namespaces and claims: an environment that leaves the project file, or is renamed, takes no data with it."""
+DATABASE = "postgres"
+"""Namespace and name of the PostgreSQL that the platform's applications bring."""
 PROMETHEUS = "http://kube-prometheus-stack-prometheus.monitoring.svc:9090"
 PUSHGATEWAY = "http://prometheus-pushgateway.monitoring.svc:9091"  # what the platform's application installs
 

@@ -12,7 +12,7 @@ from typing import Any
 from mainspring.deliver.render.content import Files, Objects
 from mainspring.deliver.render.endpoints import Endpoint, endpoint
 from mainspring.deliver.render.images import METRICS_PORT, PORT
-from mainspring.deliver.render.kubernetes import kind, metadata, selector
+from mainspring.deliver.render.kubernetes import DATABASE, kind, metadata, selector
 from mainspring.deliver.render.subject import Place, Subject
 
 PATH = "security/network-policies.yaml"
@@ -116,6 +116,8 @@ def _work(subject: Subject, place: Place, job: str) -> Iterator[Rule]:
         )  # fmt: skip
     if job == "watch":
         yield _flow("to", [_namespace("monitoring", "prometheus-pushgateway")], PUSH_PORT)
+    if subject.database and place.stores.get("ledger"):  # some networks do not take a pod's address for one of theirs
+        yield _flow("to", [_namespace(DATABASE)], 5432)
     if subject.repository or (job == "watch" and subject.webhooks):
         ports = (HTTPS, SSH) if "git@" in subject.repository else (HTTPS,)
         yield _told(

@@ -12,7 +12,15 @@ from typing import Any
 
 from mainspring.deliver.render.argocd import API, CLUSTER, NAMESPACE, RETRY, WAVE
 from mainspring.deliver.render.content import Files, Objects
-from mainspring.deliver.render.kubernetes import MONITORED, PUSHGATEWAY, container_security, kind, labels
+from mainspring.deliver.render.kubernetes import (
+    DATABASE,
+    KEPT,
+    MONITORED,
+    PUSHGATEWAY,
+    container_security,
+    kind,
+    labels,
+)
 from mainspring.deliver.render.subject import Subject
 
 PROJECT = "platform"
@@ -130,7 +138,7 @@ CHARTS: tuple[Chart, ...] = (
                   "image": {"repository": "bitnamilegacy/redis"},  # where this chart's images have been since 2025
                   "global": {"security": {"allowInsecureImages": True}}}),
     Chart(name="cloudnative-pg", repository="https://cloudnative-pg.github.io/charts", version="0.27.1",
-          namespace="cnpg-system", needed=_stored("ledger", "postgres", "secret://")),
+          namespace="cnpg-system", needed=lambda subject: bool(subject.database)),
 )  # fmt: skip
 
 
@@ -142,6 +150,7 @@ def files(subject: Subject) -> Files:
     return {
         "argocd/platform/project.yaml": Objects([_project(subject, charts)]),
         "argocd/platform/applications.yaml": Objects([_application(subject, chart) for chart in charts]),
+        **({"argocd/platform/database.yaml": Objects(_database(subject))} if subject.database else {}),
         "argocd/platform.yaml": Objects([_followed(subject, PROJECT, "argocd/platform")]),
         "argocd/root.yaml": Objects([_followed(subject, f"{subject.name}-root", "argocd")]),
     }
@@ -161,10 +170,34 @@ def _project(subject: Subject, charts: list[Chart]) -> dict[str, Any]:
         "description": "Tools that models run on",
         "sourceRepos": sorted({subject.repository, *(chart.repository for chart in charts)}),
         "destinations": [
-            {"server": CLUSTER, "namespace": name} for name in sorted({NAMESPACE, *(c.namespace for c in charts)})
+            {"server": CLUSTER, "namespace": name} for name in sorted(
+                {NAMESPACE, *(c.namespace for c in charts), *([DATABASE] if subject.database else [])}
+            )
         ],
         "clusterResourceWhitelist": [{"group": group, "kind": name} for group, name in whole],
     })  # fmt: skip
+
+
+def _database(subject: Subject) -> list[dict[str, Any]]:
+    """Return PostgreSQL with pgvector: the operator's own image has it. Its address and password are in `postgres-app`.
+
+    CloudNativePG, "Bootstrap", "Container images".
+    """
+    late = {WAVE: "2", "argocd.argoproj.io/sync-options": "Prune=false,Delete=false,SkipDryRunOnMissingResource=true"}
+    closed = {"pod-security.kubernetes.io/enforce": "restricted"}
+    named = labels(subject, "database")
+    head = {"name": DATABASE, "labels": named}
+    return [
+        kind("v1", "Namespace", {"name": DATABASE, "labels": {**named, **closed}, "annotations": KEPT}),
+        kind("postgresql.cnpg.io/v1", "Cluster", {**head, "namespace": DATABASE, "annotations": late}, spec={
+            "instances": subject.database["instances"], "storage": {"size": subject.database["storage"]},
+            "bootstrap": {"initdb": {
+                "database": "mainspring", "owner": "mainspring",
+                "postInitApplicationSQL": ["CREATE EXTENSION IF NOT EXISTS vector"],
+            }},
+            "resources": {"requests": {"cpu": "500m", "memory": "1Gi"}, "limits": {"cpu": "2", "memory": "1Gi"}},
+        }),
+    ]  # fmt: skip
 
 
 def _followed(subject: Subject, name: str, path: str) -> dict[str, Any]:

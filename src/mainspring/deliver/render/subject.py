@@ -98,7 +98,7 @@ class Subject:
     (`images/serve.lock`, `chart/templates/...`). places: the environments that run in a cluster, in the file's order.
     vault: where secrets come from; None where they are made by hand. tracking: MLflow's, or None.
     retrains_on: signals that call for a training, `output_drift` and `quality`. steps: what each step of a training
-    needs, and under `others` everything else.
+    needs, and under `others` everything else. database: `instances` and `storage` of a PostgreSQL of our own, or {}.
     """
 
     name: str
@@ -125,6 +125,7 @@ class Subject:
     places: tuple[Place, ...]
     vault: Vault | None = None
     tracking: Tracking | None = None
+    database: Mapping[str, Any] = field(default_factory=dict)
     retrains_on: tuple[str, ...] = ()
     steps: Mapping[str, StepNeeds] = field(default_factory=dict)
 
