@@ -29,6 +29,11 @@ _OPTIONS = (
         help="Redis with features by key: redis://HOST:PORT, rediss:// or secret://env/NAME; the password in "
         "ONLINE_PASSWORD. Left out: .mainspring/online.db.",
     ),
+    click.option(
+        "--tls-cert", type=_PATH, default=None, metavar="FILE",
+        help="Speak TLS on the ports of predictions, HTTP and gRPC, with this certificate chain (PEM).",
+    ),
+    click.option("--tls-key", type=_PATH, default=None, metavar="FILE", help="The certificate's private key (PEM)."),
     click.option("--tokens", type=_PATH, default=None, metavar="FILE", help="File of API keys, only read."),
     click.option(
         "--serving-file", type=_PATH, default=None, metavar="FILE", help="Rules of the prediction log (serving.yaml).",
@@ -40,8 +45,8 @@ _OPTIONS = (
 )  # fmt: skip
 _WORDS = {
     "release_file": "--release-file", "models": "--models", "trust": "--trust", "tokens": "--tokens",
-    "serving_file": "--serving-file", "online": "--online",
-    "log_keep_mb": "--log-keep-mb",
+    "serving_file": "--serving-file", "online": "--online", "log_keep_mb": "--log-keep-mb", "tls_cert": "--tls-cert",
+    "tls_key": "--tls-key",
 }  # fmt: skip
 
 

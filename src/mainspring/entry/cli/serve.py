@@ -193,6 +193,7 @@ def _listening(given: dict[str, Any], room: "ServerRoom") -> "Listening":
     from mainspring.app.serving import watch_readings
     from mainspring.entry.inference.access import scrape_digest
     from mainspring.entry.inference.binding import Address, Listening
+    from mainspring.entry.inference.tls import tls_of
 
     scrape = _scrape_token(given["metrics_token_file"])
     if given["grpc_port"] is not None:
@@ -204,6 +205,7 @@ def _listening(given: dict[str, Any], room: "ServerRoom") -> "Listening":
         metrics=Address(host=given["metrics_host"], port=given["metrics_port"]),
         scrape=scrape_digest(scrape) if scrape and not given["worker"] else None,
         listener=given["listener"],
+        tls=tls_of(given["tls_cert"], given["tls_key"]),
         drain_s=given["drain"],
         beside=bytes if room.worker else watch_readings(room),
     )

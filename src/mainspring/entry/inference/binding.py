@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from mainspring.entry.inference.access import KeyRing
 from mainspring.entry.inference.protocol import Deadlines
+from mainspring.entry.inference.tls import Tls
 from mainspring.kernel.errors import MainspringError
 
 
@@ -63,7 +64,8 @@ class Listening:
     listener: descriptor of the public port's listener, handed on by a parent, or -1.
     scrape: SHA-256 of the metrics port's own token, or None. poll_s: between looks at releases and tokens. retry_s:
     between tries of a version that failed to load. drain_s: how long answers go on after readiness went off.
-    beside: gives a text exposition that is shown with the server's own metrics.
+    beside: gives a text exposition that is shown with the server's own metrics. tls: of the ports of predictions, HTTP
+    and gRPC; None: they speak plain.
     """
 
     public: Address = Address()
@@ -77,6 +79,12 @@ class Listening:
     drain_s: float = 1.0
     deadlines: Deadlines = field(default_factory=Deadlines)
     beside: Callable[[], bytes] = bytes
+    tls: Tls | None = None
+
+    @property
+    def scheme(self) -> str:
+        """Return what the public port speaks: `http` or `https`."""
+        return "https" if self.tls else "http"
 
 
 def check_addresses(at: Listening, ring: KeyRing) -> None:
@@ -126,10 +134,10 @@ def reserved(at: Address) -> socket.socket:
     return keeper
 
 
-def url(listener: socket.socket) -> str:
+def url(listener: socket.socket, scheme: str = "http") -> str:
     """Return a listener's address as a URL."""
     host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
 def _insecure(at: Address, why: str, fix: str) -> InsecureBind:

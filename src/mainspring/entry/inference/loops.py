@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import signal
 import socket
+import ssl
 import sys
 import threading
 from collections.abc import Callable, Generator, Sequence
@@ -17,6 +18,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _DESCRIPTORS = 65_536
 _BACKLOG = 4_096
 _CLOSED_S = 0.01
+_LAST_HANDSHAKE_S = 1.0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -32,12 +34,32 @@ class Stop:
 
 
 class Port(uvicorn.Server):
-    """uvicorn without its own signal handling: it would raise the signal again and spoil the exit status."""
+    """uvicorn without its own signal handling: it would raise the signal again and spoil the exit status.
+
+    handshake_s: how long a client may take to agree on TLS, where the port speaks it.
+    """
+
+    handshake_s = 10.0
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
         """Leave signals alone."""
         yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen as uvicorn does; with TLS by ourselves, for uvicorn leaves a silent client a minute."""
+        if self.config.ssl is None:
+            await super().startup(sockets)
+            return
+        loop = asyncio.get_running_loop()
+        self.servers = [
+            await loop.create_server(
+                self._connection, sock=listener, ssl=self.config.ssl, backlog=self.config.backlog,
+                ssl_handshake_timeout=self.handshake_s,
+            )
+            for listener in sockets or []
+        ]  # fmt: skip
+        self.started = True
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Take in the connections that wait to be accepted before the listener closes, then end as uvicorn does.
@@ -51,17 +73,18 @@ class Port(uvicorn.Server):
             listener.close()
         await asyncio.sleep(_CLOSED_S)  # uvloop lets go of its descriptor in a later turn; then ours is the last
         taken = [connection for listener in spare for connection in _waiting(listener)]
-        for connection in taken:
-            await self._serve_one(connection)
+        await asyncio.gather(*map(self._serve_one, taken), return_exceptions=True)  # who fails at TLS is gone
         await super().shutdown([])
 
     async def _serve_one(self, connection: socket.socket) -> None:
-        loop, config = asyncio.get_running_loop(), self.config
-        await loop.connect_accepted_socket(
-            lambda: config.http_protocol_class(  # type: ignore[call-arg]
-                config=config, server_state=self.server_state, app_state={}, _loop=loop
-            ),
-            connection,
+        secure = self.config.ssl
+        await asyncio.get_running_loop().connect_accepted_socket(
+            self._connection, connection, ssl=secure, ssl_handshake_timeout=_LAST_HANDSHAKE_S if secure else None
+        )
+
+    def _connection(self) -> asyncio.Protocol:
+        return self.config.http_protocol_class(  # type: ignore[call-arg]
+            config=self.config, server_state=self.server_state, app_state={}, _loop=asyncio.get_running_loop()
         )
 
 
@@ -78,22 +101,30 @@ def _waiting(listener: socket.socket) -> list[socket.socket]:
     return found
 
 
-def port_of(app: Any, protocol: Any) -> Port:  # noqa: ANN401 - any ASGI application, any maker of a protocol
-    """Return a server of one port."""
-    return Port(
-        uvicorn.Config(
-            app,
-            http=protocol,
-            ws="none",
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            proxy_headers=False,
-            timeout_keep_alive=75,
-            timeout_graceful_shutdown=30,
-        )
+def port_of(
+    app: Any,  # noqa: ANN401 - any ASGI application
+    protocol: Any,  # noqa: ANN401 - any maker of a protocol
+    secure: ssl.SSLContext | None = None,
+    handshake_s: float = 10.0,
+) -> Port:
+    """Return a server of one port, with TLS where it is given a context."""
+    config = uvicorn.Config(
+        app,
+        http=protocol,
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=30,
     )
+    config.load()
+    config.ssl = secure
+    port = Port(config)
+    port.handshake_s = handshake_s
+    return port
 
 
 async def all_started(ports: Sequence[Port], tasks: Sequence["asyncio.Task[None]"]) -> None:

@@ -41,17 +41,19 @@ _log = logging.getLogger("mainspring.inference")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sockets:
-    """The three ports, bound."""
+    """The three ports, bound. scheme: what the public one speaks."""
 
     public: socket.socket
     admin: socket.socket
     metrics: socket.socket
+    scheme: str = "http"
 
     def addresses(self, grpc: str = "", grpc_admin: str = "") -> Addresses:
         """Return where they answer, with the addresses of the gRPC ports."""
         return Addresses(
-            public=url(self.public), admin=url(self.admin), metrics=url(self.metrics), grpc=grpc, grpc_admin=grpc_admin
-        )
+            public=url(self.public, self.scheme), admin=url(self.admin), metrics=url(self.metrics), grpc=grpc,
+            grpc_admin=grpc_admin,
+        )  # fmt: skip
 
 
 def run(
@@ -61,7 +63,7 @@ def run(
     """Serve until SIGTERM, SIGINT or `stop`; then drain and close the fleet's logs.
 
     ready: called once every port answers and the releases were read (the CLI prints the line there). Raises
-    `InsecureBind` or `PortTaken` before anything is started.
+    `InsecureBind`, `PortTaken` or, of TLS files, `InvalidValue` before anything is started.
     """
     at = listening or Listening()
     check_addresses(at, ring)
@@ -69,7 +71,7 @@ def run(
         given = bound(at.public) if at.listener < 0 else socket.socket(fileno=at.listener)
         sockets = Sockets(
             public=stack.enter_context(given), admin=stack.enter_context(bound(at.admin)),
-            metrics=stack.enter_context(bound(at.metrics)),
+            metrics=stack.enter_context(bound(at.metrics)), scheme=at.scheme,
         )  # fmt: skip
         for name in ("uvicorn.error", "uvicorn.access"):
             logging.getLogger(name).setLevel(logging.ERROR)
@@ -101,7 +103,9 @@ class _Server:
         local = at.metrics.loopback
         guard = Gate(ring, always=not local, never=local, scrape=at.scrape)
         metrics = MetricsApp(Metrics(desk, self._probes, at.beside), self._probes, desk, guard).app
-        self._public = port_of(public, functools.partial(FastProtocol, FastLane(desk, public.table)))
+        secure = at.tls.context() if at.tls else None
+        protocol = functools.partial(FastProtocol, FastLane(desk, public.table))
+        self._public = port_of(public, protocol, secure, at.deadlines.head_s)
         self._inner = [port_of(admin, BoundedProtocol), port_of(metrics, BoundedProtocol)]
         self._signals = Signals(self._at_once)
 
@@ -147,7 +151,7 @@ class _Server:
         from mainspring.entry.inference.grpc.server import GrpcPorts
 
         gate = Gate(self._ring, always=not self._at.grpc.loopback)
-        return GrpcPorts(self._desk, gate, loop, self._at.grpc, shared=self._at.listener >= 0)
+        return GrpcPorts(self._desk, gate, loop, self._at)
 
     async def _stopping(self, stop: Stop, ports: list["asyncio.Task[None]"]) -> None:
         while not self._signals.count and not stop.asked.is_set() and not any(task.done() for task in ports):

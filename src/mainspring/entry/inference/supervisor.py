@@ -45,12 +45,15 @@ def supervise(
     workers share (0: none).
     """
     check_addresses(listening, ring)
+    if listening.tls:
+        listening.tls.context()  # refused here, and not by every worker
     for name in ("uvicorn.error", "uvicorn.access"):
         logging.getLogger(name).setLevel(logging.ERROR)
     with contextlib.ExitStack() as stack:
         sockets = Sockets(
             public=stack.enter_context(bound(listening.public, shared=True)),
             admin=stack.enter_context(bound(listening.admin)), metrics=stack.enter_context(bound(listening.metrics)),
+            scheme=listening.scheme,
         )  # fmt: skip
         if listening.grpc is not None:
             port = stack.enter_context(reserved(listening.grpc)).getsockname()[1]

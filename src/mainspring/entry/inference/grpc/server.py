@@ -8,12 +8,13 @@ from typing import Any
 import grpc
 
 from mainspring.entry.inference.access import Gate
-from mainspring.entry.inference.binding import Address, PortTaken
+from mainspring.entry.inference.binding import Address, Listening, PortTaken
 from mainspring.entry.inference.desk import Desk
 from mainspring.entry.inference.grpc import messages
 from mainspring.entry.inference.grpc.quick import QuickCalls
 from mainspring.entry.inference.grpc.services import ADMIN, PUBLIC, Running, Table, handled, model_infer, reflect
 from mainspring.entry.inference.heads import BODY_LIMIT
+from mainspring.entry.inference.tls import Tls
 
 _THREADS = 4
 _CALLS = 512  # at once; more are answered RESOURCE_EXHAUSTED by the library
@@ -27,12 +28,12 @@ _OPTIONS = (
 class GrpcPort:
     """One listening port. Raises `PortTaken` where it cannot be had.
 
-    shared: other processes of ours listen on it too, and the kernel deals connections among them.
+    shared: other processes of ours listen on it too, and the kernel deals connections among them. tls: None: plain.
     """
 
     def __init__(
         self, running: Running, tables: Mapping[str, Table], at: Address, *, threads: int = _THREADS,
-        shared: bool = False,
+        shared: bool = False, tls: Tls | None = None,
     ) -> None:  # fmt: skip
         pool = concurrent.futures.ThreadPoolExecutor(threads, thread_name_prefix="grpc")
         self._pool = pool
@@ -42,7 +43,11 @@ class GrpcPort:
         self._server.add_generic_rpc_handlers(tuple(_service(running, name, table) for name, table in tables.items()))
         host = f"[{at.host}]" if ":" in at.host else at.host
         try:
-            self.port = int(self._server.add_insecure_port(f"{host}:{at.port}"))
+            if tls is None:
+                self.port = int(self._server.add_insecure_port(f"{host}:{at.port}"))
+            else:
+                secure = grpc.ssl_server_credentials([tls.pair()])
+                self.port = int(self._server.add_secure_port(f"{host}:{at.port}", secure))
         except RuntimeError as error:
             raise PortTaken(f"port {at.port} of {at.host} cannot be used", fix="use another port, or 0") from error
         self.address = f"{host}:{self.port}"
@@ -60,15 +65,13 @@ class GrpcPort:
 class GrpcPorts:
     """The port of predictions, and on loopback the one of the model repository, for this machine's own tools.
 
-    One of several workers (shared) has no port of the repository: its parent speaks for all of them, over HTTP.
+    One of several workers has no port of the repository: its parent speaks for all of them, over HTTP.
     """
 
-    def __init__(
-        self, desk: Desk, gate: Gate, loop: asyncio.AbstractEventLoop, at: Address, *, shared: bool = False
-    ) -> None:
-        local = Gate(gate.ring, never=True)
+    def __init__(self, desk: Desk, gate: Gate, loop: asyncio.AbstractEventLoop, at: Listening) -> None:
+        local, shared = Gate(gate.ring, never=True), at.listener >= 0
         public = Running(desk=desk, gate=gate, loop=loop, quick=QuickCalls(desk, gate))
-        self._public = GrpcPort(public, PUBLIC, at, shared=shared)
+        self._public = GrpcPort(public, PUBLIC, at.grpc or Address(), shared=shared, tls=at.tls)
         self._ports = [self._public]
         if not shared:
             repository = Running(desk=desk, gate=local, loop=loop, repository=desk.fleet)
