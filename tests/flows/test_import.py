@@ -3,8 +3,10 @@
 import json
 import os
 import pickle
+import sqlite3
 import urllib.request
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -286,10 +288,17 @@ def test_an_adopted_model_is_promoted_and_served(tmp_path: Path, capsys: pytest.
         with urllib.request.urlopen(request, timeout=30) as answered:
             scores = json.loads(answered.read())["outputs"][0]["data"]
     assert np.abs(np.array(scores) - model.predict_proba(frame)[:, 1]).max() < 1e-6
+    assert run(["-C", str(root), "watch", "--once"]) == 0
+    assert _aliases(root) == [("champion", 1)]  # what `models serve -m models:/small@champion` asks for
     assert run(["-C", str(root), "import", str(root / "rows.json")]) == 3
     shown = capsys.readouterr().err
     assert "artifact.refused" in shown
     assert "Traceback" not in shown
+
+
+def _aliases(root: Path) -> list[tuple[str, int]]:
+    with closing(sqlite3.connect(root / ".mainspring" / "mlflow.db")) as database:
+        return database.execute("SELECT alias, version FROM registered_model_aliases").fetchall()
 
 
 @pytest.mark.filterwarnings("default")

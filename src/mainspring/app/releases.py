@@ -1,5 +1,6 @@
 """Wiring of deliver: moving versions through an environment, and proving the record whole."""
 
+import json
 import os
 from collections.abc import Callable
 
@@ -12,6 +13,7 @@ from mainspring.flows.entering import EVIDENCE, Request
 from mainspring.flows.moves import Admitted, Candidate, Move, Moved, ReleasePorts
 from mainspring.flows.publish import Published, publish
 from mainspring.flows.release import promote, rollback
+from mainspring.kernel.files import write_atomic
 from mainspring.security.statements import signer_of_statement
 
 _PLAIN = Request()
@@ -64,10 +66,10 @@ def publish_version(workspace: Workspace, which: int | str) -> Published | None:
 
 def show_aliases(workspace: Workspace, release: Release, say: Callable[[str], None] = lambda _: None) -> None:
     """Point the tracking server's aliases at what serves. A mirror: a failure is told and changes nothing."""
-    from mainspring.adapters.mlflow.mirror import URI_VARIABLE, MlflowMirror, tracking_uri
-
-    if not os.environ.get(URI_VARIABLE) and not (workspace.paths.state / "mlflow.db").exists():
+    if not _is_mirrored(workspace):
         return
+    from mainspring.adapters.mlflow.mirror import MlflowMirror, tracking_uri
+
     mirror = MlflowMirror(tracking_uri(workspace.paths.state), workspace.paths.state / "mlartifacts")
     named = {"champion": release.champion.version}
     if release.challenger is not None:
@@ -77,6 +79,25 @@ def show_aliases(workspace: Workspace, release: Release, say: Callable[[str], No
             mirror.set_alias(release.model, alias, version)
     except MirrorFailed as error:
         say(f"warning: {error.what}")
+
+
+def follow_aliases(workspace: Workspace, release: Release, say: Callable[[str], None]) -> None:
+    """Show the aliases of a release if they were not shown yet: MLflow takes seconds to import, and may be away.
+
+    Tried once a change; `mainspring tracking sync` tries again.
+    """
+    challenger = release.challenger
+    wanted = json.dumps({"champion": release.champion.digest, "challenger": challenger.digest if challenger else ""})
+    shown = workspace.paths.state / f"aliases-{workspace.environment}.json"
+    if _is_mirrored(workspace) and (not shown.exists() or shown.read_text("utf-8") != wanted):
+        write_atomic(shown, wanted.encode(), durable=False)
+        show_aliases(workspace, release, say)
+
+
+def _is_mirrored(workspace: Workspace) -> bool:
+    from mainspring.adapters.mlflow.mirror import URI_VARIABLE
+
+    return bool(os.environ.get(URI_VARIABLE)) or (workspace.paths.state / "mlflow.db").exists()
 
 
 def roll_back(workspace: Workspace, reason: str) -> Moved:

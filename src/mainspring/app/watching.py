@@ -7,10 +7,9 @@ from pathlib import Path
 from mainspring.app.features import refresh_features
 from mainspring.app.observing import label_ports, open_observations, watch_plan, watch_ports
 from mainspring.app.readings import publish
-from mainspring.app.releases import show_aliases
+from mainspring.app.releases import follow_aliases
 from mainspring.app.training import Trainer
 from mainspring.app.workspace import Workspace
-from mainspring.deliver.rollout import Action
 from mainspring.flows.labels import Labelled, add_labels, read_label_file
 from mainspring.flows.memory import remember
 from mainspring.flows.status import Status
@@ -40,8 +39,8 @@ def watch_once(workspace: Workspace, *, progress: Say = lambda _: None, ask: Pat
         except MainspringError as error:  # the age of features is a reading of its own, and an alert
             progress(f"features were not brought up to date: {error}")
     publish(workspace, progress=progress)
-    if looked.release is not None and looked.rollout is not None and looked.rollout.action is not Action.HOLD:
-        show_aliases(workspace, looked.release, progress)
+    if looked.release is not None:
+        follow_aliases(workspace, looked.release, progress)
     return looked
 
 
