@@ -15,7 +15,8 @@ from mainspring.flows.snapshot import find_snapshot
 from mainspring.kernel.errors import MainspringError
 from mainspring.project.load import Project, load
 from mainspring.project.lower import lower
-from mainspring.security.lint import Finding, Severity, lint, sarif
+from mainspring.security.leaks import leaks
+from mainspring.security.lint import RULES, Finding, Severity, lint, sarif
 
 _PARQUET = ".parquet"
 
@@ -80,6 +81,24 @@ def check_policy(tree: Path) -> Report:
 
     sources = read_tree(tree)
     return Report(findings=lint(sources), files=len(sources))
+
+
+def check_history(root: Path, since: str = "") -> Report:
+    """Return the credentials that any commit of the repository holds, also where a later one removed them.
+
+    Each is told once a file, with the first commit that brought it in.
+    """
+    from mainspring.adapters.git.contents import every_content, first_commit_with
+
+    found: dict[tuple[str, str], Finding] = {}
+    files = 0
+    for oid, path, data in every_content(root, since):
+        files += data is not None
+        for line, what in leaks(data or b""):
+            if (path, what) not in found:
+                told = f"commit {first_commit_with(root, oid)[:12]} holds a credential: renew it where it was made"
+                found[path, what] = Finding(rule=RULES["secret-inline"], path=path, line=line, what=told)
+    return Report(findings=sorted(found.values(), key=lambda item: (item.path, item.line)), files=files)
 
 
 def check_project(root: Path, *, file_only: bool = False) -> Report:

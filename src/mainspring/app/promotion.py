@@ -98,6 +98,7 @@ def _check_clean(workspace: Workspace) -> None:
     """Raise where the checked-out release file has edits of somebody's own: the promotion would pass them by."""
     from mainspring.adapters.git.commands import GitFailed
     from mainspring.adapters.git.history import read_at
+    from mainspring.adapters.git.refresh import catch_up
     from mainspring.adapters.git.repository import find_repository
 
     root, name = workspace.paths.root, f"environments/{workspace.environment}/release.yaml"
@@ -106,8 +107,12 @@ def _check_clean(workspace: Workspace) -> None:
         return  # no work tree follows
     head = workspace.releases.head(workspace.environment)
     known = read_at(root, head, name) if head else None
+    log = workspace.releases.log(workspace.environment) if known else ()
+    if known is not None and (old := read_at(root, log[1].commit, name) if len(log) > 1 else None) is not None:
+        repository = find_repository(root)
+        catch_up(repository, f"{repository.prefix}{name}", old=old, new=known)
     if (root / name).read_bytes().replace(b"\r\n", b"\n") != known:
-        raise GitFailed(f"{name} has edits that are not committed", fix=f"commit them, or: git checkout {name}")
+        raise GitFailed(f"{name} has edits that are not committed", fix=f"commit them, or: git checkout HEAD -- {name}")
 
 
 def _bytes(path: Path, at_most: int) -> bytes:

@@ -10,11 +10,12 @@ no fault: the report says what it could not compare. Where it did, a missing one
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from mainspring.deliver.documents import InvalidRelease
 from mainspring.deliver.ports import Checkpoints, Keys, ReleaseFiles, Versions
 from mainspring.deliver.release import Logged
 from mainspring.flows.checkpoint import last_checkpoint
 from mainspring.flows.moves import EVENT_TRAILER, ledger_trailer
-from mainspring.kernel.errors import MainspringError, NotFound
+from mainspring.kernel.errors import InvalidValue, MainspringError, NotFound
 from mainspring.kernel.events import GENESIS, Event, Ledger, first_break
 
 
@@ -76,6 +77,7 @@ def verify(model: str, environments: Sequence[str], ports: AuditPorts) -> AuditR
     versions = ports.versions.list(model)
     problems = [
         *_chain(events),
+        *(problem for environment in environments for problem in _readable(environment, ports)),
         *(problem for log in logs.values() for problem in _named(events, log)),
         *(problem for environment, log in logs.items() for problem in _moves(events, environment, log)),
         *(problem for name in environments if name not in bare for problem in _sealed(events, name, ports)),
@@ -107,6 +109,15 @@ def _chain(events: Sequence[Event]) -> list[Problem]:
     if broken is None:
         return []
     return [Problem(where=" ".join(broken.split(" ")[:2]), what=broken)]
+
+
+def _readable(environment: str, ports: AuditPorts) -> list[Problem]:
+    """Check that what stands at the branch's head can serve: histories leave out what cannot."""
+    try:
+        ports.files.read(environment)
+    except (InvalidRelease, InvalidValue) as error:
+        return [Problem(where=f"release of {environment}", what=f"it cannot be read: {error.what}")]
+    return []
 
 
 def _named(events: Sequence[Event], log: Sequence[Logged]) -> list[Problem]:

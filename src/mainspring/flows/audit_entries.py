@@ -13,7 +13,7 @@ from typing import Any
 from mainspring.deliver.documents import InvalidRelease
 from mainspring.deliver.promotion import Entrance, Standing, Wanted, counted, digests_of, entry_of, objections
 from mainspring.deliver.release import Logged, Release, ReleaseRefused, last_healthy
-from mainspring.flows.entering import APPROVERS, EVIDENCE, Committed, approvers, evidence_name, read_approvals
+from mainspring.flows.entering import APPROVERS, EVIDENCE, Committed, approvers, evidence_name, read_approvals, unfit
 from mainspring.kernel.errors import InvalidValue
 from mainspring.security.signing import key_id
 from mainspring.security.statements import StatementRefused, open_statement
@@ -113,10 +113,10 @@ def _weigh(
     approvals, spoilt = read_approvals(wanted, files, people)
     approved = counted(wanted, approvals)
     judged = _gate(facts)
-    unfit = (
-        [] if judged else [f"version {version} {'was not judged by' if judged is None else 'did not pass'} its gate"]
-    )
-    against = [*unfit, *objections(entrance, wanted, _standing(step, entrance, facts, ports), approved)]
+    made = facts.get("made")
+    own = unfit(entrance, version, facts.get("gate"), made if isinstance(made, dict) else None)
+    failed = [f"version {version} did not pass its gate"] if judged is False else []
+    against = [*failed, *own, *objections(entrance, wanted, _standing(step, entrance, facts, ports), approved)]
     how = f"approved by {', '.join(approved)}" if approved else "without approvals"
     return Entered(
         commit=step.commit, environment=environment, version=version, how=how,
@@ -128,8 +128,10 @@ def _weigh(
 def _gate(facts: Mapping[str, Any]) -> bool | None:
     """Tell whether the gate passed, as the evidence says; None: nothing judged it. A failed one has no emergency."""
     found = facts.get("gate")
+    if found is None:
+        return None
     verdict = found.get("verdict") if isinstance(found, dict) else None
-    return None if verdict is None else isinstance(verdict, dict) and verdict.get("passed") is True
+    return isinstance(verdict, dict) and verdict.get("passed") is True
 
 
 def _standing(step: Step, entrance: Entrance, facts: Mapping[str, Any], ports: EntryPorts) -> Standing | None:

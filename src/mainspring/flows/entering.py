@@ -25,6 +25,7 @@ from mainspring.deliver.promotion import (
 )
 from mainspring.deliver.reports import ReportFile
 from mainspring.flows.moves import PAPERS, Admitted, Candidate, Move
+from mainspring.flows.steps.register_model import RUN
 from mainspring.kernel.digests import digest_bytes
 from mainspring.kernel.errors import InvalidValue
 from mainspring.kernel.events import Event, Ledger
@@ -83,8 +84,8 @@ class Door:
         standing = self._standing(candidate.digest) if self.entrance.earlier else None
         approved = counted(wanted, approvals)
         asked, gate = self._asked(move), self._gate(candidate.digest)
-        unjudged = [f"version {candidate.version} was not judged by a gate"] if gate is None else []
-        against = [*unjudged, *objections(asked, wanted, standing, approved)]
+        made = self._made(candidate.digest)
+        against = [*unfit(asked, candidate.version, gate, made), *objections(asked, wanted, standing, approved)]
         if against and not self.request.emergency:
             raise PromotionRefused(
                 f"version {candidate.version} may not enter {move.environment}: {'; '.join([*against, *spoilt])}",
@@ -94,7 +95,7 @@ class Door:
         facts = {
             **asdict(replace(wanted, movers=frozenset())), "movers": sorted(wanted.movers), "actor": move.actor,
             "signed_by": signer, "commit": candidate.expected, "code": self.request.code,
-            "gate": gate, "image": self.request.image,
+            "gate": gate, "made": made, "image": self.request.image,
             "reports": [asdict(report) for report in self.request.reports], "approved_by": list(approved),
             "from": None if standing is None else _told(standing), "emergency": self.request.emergency,
             "skipped": against,
@@ -129,6 +130,12 @@ class Door:
         verdict = self.models.evidence(digest, GATE)
         return None if verdict is None else {"digest": digest_bytes(verdict), "verdict": json.loads(verdict)}
 
+    def _made(self, digest: str) -> dict[str, Any] | None:
+        """Return what code the model was made from, as its run says; None for one that no run made."""
+        run = self.models.evidence(digest, RUN)
+        found = None if run is None else json.loads(run)
+        return found and {"run": found["id"], "commit": found["commit"], "dirty": found["dirty"]}
+
     def _papers(self, digest: str, facts: Mapping[str, Any]) -> Admitted:
         name = evidence_name(digest)
         data = sign_statement(EVIDENCE, facts, self.keys.signing_key())
@@ -140,6 +147,19 @@ class Door:
             "emergency": " ".join(self.request.emergency.split()), **by_kind,
         }  # fmt: skip
         return Admitted(trailers={PAPERS[key]: value for key, value in told.items() if value}, beside={name: data})
+
+
+def unfit(
+    entrance: Entrance, version: int, gate: Mapping[str, Any] | None, made: Mapping[str, Any] | None
+) -> list[str]:  # fmt: skip
+    """Return what forbids the entry in the model's own papers: no gate judged it, or nobody can see its code again.
+
+    A first environment without approvals takes models of a dirty work tree, so that there is a place to try them.
+    """
+    found = [f"version {version} was not judged by a gate"] if gate is None else []
+    if made and made.get("dirty") and (entrance.earlier or entrance.approvals):
+        found.append(f"version {version} was made from a dirty work tree: commit the code, train again")
+    return found
 
 
 def signer_of(candidate: Candidate, models: ModelStore, trusted: Mapping[str, bytes]) -> str:

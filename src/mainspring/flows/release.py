@@ -50,8 +50,11 @@ def promote(
     version, digest = _find(move.model, which, ports)
 
     def act(current: Release | None, expected: str) -> Moved:
-        if _is_there(current, digest, mode):
+        if _is_there(current, digest, mode, share):
             return Moved(release=_known(current, move), commit=expected, event=None, changed=False)
+        if mode is not None and current is not None and (trial := current.challenger) and trial.digest == digest:
+            what = f"version {version} is on trial already: {trial.mode} at {trial.weight} %"
+            raise ReleaseRefused(what, fix="end that first: mainspring rollback")
         _check_gate(digest, version, ports, first=current is None)
         files = ports.models.open(digest, ports.keys.trusted(move.environment))
         if current is None or mode is None:
@@ -61,7 +64,7 @@ def promote(
         papers = ports.admit(move, Candidate(version=version, digest=digest, files=files, expected=expected))
         return _apply(move, "release.promoted", wanted, expected, ports, papers=papers)
 
-    return _retried(move, ports, act, arrived=lambda release: _is_there(release, digest, mode))
+    return _retried(move, ports, act, arrived=lambda release: _is_there(release, digest, mode, share))
 
 
 def advance(move: Move, weight: int, ports: ReleasePorts) -> Moved:
@@ -169,7 +172,9 @@ def _find(model: str, which: int | str, ports: ReleasePorts) -> tuple[int, str]:
     for version, digest in ports.versions.list(model):
         if which in (version, digest):
             return version, digest
-    raise ReleaseRefused(f"{model} has no version {str(which)[:80]}", fix="see: mainspring status")
+    shown = str(which)[:80]
+    shown = shown if shown.isprintable() else ascii(shown)
+    raise ReleaseRefused(f"{model} has no version {shown}", fix="see: mainspring status")
 
 
 def _check_gate(digest: str, version: int, ports: ReleasePorts, *, first: bool) -> None:
@@ -182,11 +187,13 @@ def _check_gate(digest: str, version: int, ports: ReleasePorts, *, first: bool) 
         raise ReleaseRefused(f"version {version} {what}", fix="see the reasons: mainspring gate; then train again")
 
 
-def _is_there(current: Release | None, digest: str, mode: Mode | None) -> bool:
+def _is_there(current: Release | None, digest: str, mode: Mode | None, share: Share | None) -> bool:
     if current is None:
         return False
-    if current.challenger is not None:
-        return mode is not None and current.challenger.digest == digest
+    trial = current.challenger
+    if trial is not None:
+        same_share = share is None or share == (trial.weight, trial.floor)
+        return trial.digest == digest and trial.mode == mode and same_share
     return current.champion.digest == digest
 
 

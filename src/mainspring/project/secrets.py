@@ -7,12 +7,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from mainspring.project.mistakes import Path
+from mainspring.security.leaks import KNOWN
 
-_KNOWN = re.compile(
-    r"AKIA[0-9A-Z]{16}|ASIA[0-9A-Z]{16}|gh[pousr]_[A-Za-z0-9]{30,}|github_pat_\w{30,}|glpat-[\w-]{16,}"
-    r"|xox[abprs]-[\w-]{10,}|sk-[A-Za-z0-9_-]{16,}|sk_(live|test)_\w{16,}|AIza[\w-]{30,}|hv[sb]\.[\w-]{20,}"
-    r"|npm_\w{30,}|-----BEGIN [A-Z ]*PRIVATE KEY|eyJ[\w-]{10,}\.eyJ[\w-]{10,}\.|hooks\.slack\.com/services/|://[^/\s:@]*:[^/\s@]+@"
-)
+_IN_ADDRESS = re.compile(r"://[^/\s:@]*:[^/\s@]+@")
 _NAMED = re.compile(r"(?i)(^|_|-)(password|passwd|secret|token|api_?key|access_?key|private_?key|credentials?)$")
 _DENSE = re.compile(r"[A-Za-z0-9+/_=-]{32,}")
 _MIN_BITS = 3.7
@@ -34,7 +31,7 @@ def looks_secret(text: str, name: str = "") -> bool:
     """Tell whether `text`, the value of the key `name`, looks like a credential."""
     if not text or text.startswith("secret://"):
         return False
-    if _NAMED.search(name) or _KNOWN.search(text):
+    if _NAMED.search(name) or KNOWN.search(text) or _IN_ADDRESS.search(text):
         return True
     return any(_random(word[0]) for word in _DENSE.finditer(text) if "@sha256:" not in text)
 

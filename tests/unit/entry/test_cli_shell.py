@@ -91,6 +91,25 @@ def test_a_closed_pipe_is_quiet() -> None:
     assert (done.returncode, done.stderr) == (0, b"")
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="file descriptors are closed by a POSIX shell")
+@pytest.mark.parametrize("closed", ["1>&-", "2>&-", "1>&- 2>&-"])
+def test_no_stdout_at_all_is_no_failure(closed: str) -> None:
+    command = f'"{sys.executable}" -m mainspring --version {closed}'
+    done = subprocess.run(["/bin/sh", "-c", command], capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no device that is always full")
+def test_a_result_that_cannot_be_written_is_told() -> None:
+    with open("/dev/full", "wb") as full:
+        command = [sys.executable, "-m", "mainspring", "--version"]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, check=False)
+    assert done.returncode == 1
+    assert done.stderr.decode().splitlines()[0] == "cannot write: No space left on device"
+    assert b"Traceback" not in done.stderr
+    assert b"unexpected" not in done.stderr
+
+
 @pytest.mark.parametrize("extra", [{"LANG": "C", "LC_ALL": "C"}, {"COLUMNS": "20"}, {"NO_COLOR": "1", "TERM": "dumb"}])
 def test_a_poor_terminal_is_served(extra: dict[str, str]) -> None:
     done = subprocess.run(

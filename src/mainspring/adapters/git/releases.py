@@ -139,20 +139,30 @@ class ReleaseFiles:
         return run_git(self._root, *args, stdin=stdin, env=env).decode("utf-8").strip()
 
     def _contents(self, names: list[str]) -> Iterator[tuple[str, bytes | None]]:
-        """Yield (object id, bytes) of each named object, (``""``, None) for one that does not exist."""
+        """Yield (object id, bytes) of each named object, (``""``, None) for one that does not exist.
+
+        `Damaged` where a tree names one that cannot be read: git calls that missing too, and nothing is as if it
+        had never been.
+        """
         asked = "".join(f"{name}\n" for name in names).encode("utf-8")
         answer = run_git(self._root, "cat-file", "--batch", stdin=asked)
         at = 0
-        for _ in names:
+        for name in names:
             end = answer.index(b"\n", at)
             head = answer[at:end].decode("utf-8", "replace").rsplit(" ", 2)
             at = end + 1
             if head[-1] == "missing":
+                self._check_absent(name)
                 yield "", None
                 continue
             size = int(head[2])
             yield head[0], answer[at : at + size]
             at += size + 1
+
+    def _check_absent(self, name: str) -> None:
+        commit, named, path = name.partition(":")
+        if not named or self._git("ls-tree", "-z", "--full-tree", commit, "--", path):
+            raise Damaged(f"git cannot read {path or 'object'} of commit {commit[:12]}", fix="see `git fsck`")
 
     def _release(self, text: bytes) -> Release:
         if text not in self._parsed:

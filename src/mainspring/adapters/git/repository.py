@@ -1,10 +1,11 @@
 """Facts about a repository, and making one: where its refs lie, what HEAD is, whether a merge is under way."""
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from mainspring.adapters.git.commands import GitBusy, checked_branch, run_git
+from mainspring.adapters.git.commands import GitBusy, GitFailed, checked_branch, run_git
 from mainspring.kernel.times import SECOND
 
 OID = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
@@ -31,8 +32,11 @@ class Repository:
         except (FileNotFoundError, NotADirectoryError):
             return self._packed(branch)
         except (OSError, UnicodeDecodeError):
-            return self._ask(branch)
-        return text if OID.fullmatch(text) else self._ask(branch)
+            text = ""
+        found = text if OID.fullmatch(text) else self._ask(branch)
+        if not found and not text.startswith("ref: "):
+            raise GitFailed(f"the branch {branch!r} is broken: it names no commit", fix="see `git fsck`, `git reflog`")
+        return found
 
     def is_checked_out(self, branch: str) -> bool:
         """Tell whether the work tree of this folder stands on `branch`."""
@@ -122,12 +126,26 @@ def init_repository(
 
 
 def describe_code(root: Path) -> tuple[str, bool]:
-    """Return (commit of HEAD or "", whether the work tree differs from it). No filter of the repository runs."""
-    find_repository(root)
-    state = run_git(root, "status", "--porcelain=v2", "--branch", settings=filterless(root)).decode("utf-8")
+    """Return (commit of HEAD or "", whether the work tree differs from it). No filter of the repository runs.
+
+    A submodule is dirty by its commit or by its own work tree. It is looked at by itself, for git's own look into it
+    would run the filters that its configuration names.
+    """
+    asked = ("status", "--porcelain=v2", "--branch", "--ignore-submodules=dirty")
+    state = run_git(root, *asked, settings=filterless(root)).decode("utf-8", "replace")
     head = next((line.split(" ")[2] for line in state.splitlines() if line.startswith("# branch.oid")), "")
     dirty = any(line and not line.startswith("#") for line in state.splitlines())
-    return (head if OID.fullmatch(head) else ""), dirty
+    return (head if OID.fullmatch(head) else ""), dirty or any(describe_code(inner)[1] for inner in _submodules(root))
+
+
+def _submodules(root: Path) -> list[Path]:
+    """Return the folders of the checked-out submodules of the whole repository."""
+    top = root
+    for _ in Path(find_repository(root).prefix).parts:
+        top = top.parent
+    listed = run_git(root, "ls-files", "--stage", "-z", "--full-name", "--", ":/").split(b"\0")
+    paths = [os.fsdecode(line.partition(b"\t")[2]) for line in listed if line.startswith(b"160000 ")]
+    return [top / path for path in paths if (top / path / ".git").exists()]
 
 
 def commit_environment(author: tuple[str, str], at: int | None) -> dict[str, str]:

@@ -18,16 +18,21 @@ if TYPE_CHECKING:
 @click.option(
     "--file-only", is_flag=True, help="Check the project file alone: no code, data, rendered files or policy."
 )
+@click.option("--history", is_flag=True, help="Look for credentials in every commit, also where they were removed.")
+@click.option("--since", default="", metavar="REV", help="For --history: leave out what REV and older commits hold.")
 @click.option("--sarif", type=click.Path(path_type=Path), help="Also write the policy findings to this file as SARIF.")
 @json_option
-def check(*, tree: Path | None, file_only: bool, sarif: Path | None, as_json: bool) -> None:
+def check(*, tree: Path | None, file_only: bool, history: bool, since: str, sarif: Path | None, as_json: bool) -> None:
     """Check the project file, its code and data, rendered files, and the safety of manifests, workflows and scripts.
 
     With TREE (a folder or a file, of anybody's), only the policy lint runs there. Exit 2 when something is wrong.
     """
-    from mainspring.app.checking import check_policy, check_project
+    from mainspring.app.checking import check_history, check_policy, check_project
     from mainspring.project.mistakes import InvalidProject
 
+    if history:
+        _tell(check_history(here() if tree is None else tree, since), sarif, as_json)
+        return
     if tree is not None:
         _tell(check_policy(tree), sarif, as_json)
         return

@@ -4,6 +4,7 @@ Exit codes: 0 done, 1 a failed run, 2 the user's mistake, 3 a refused or rolled-
 130 interrupted.
 """
 
+import errno
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -20,6 +21,7 @@ from mainspring.kernel.errors import MainspringError
 _INTERRUPTED = 130
 _PIPE_CLOSED = 0
 _DEBUG = "MAINSPRING_DEBUG"
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
 class LazyGroup(click.Group):
@@ -82,6 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; every failure is told in words on stderr."""
+    _open_closed()
     stdout = sys.stdout
     try:
         result = group.main(
@@ -115,11 +118,25 @@ def _report(error: Exception) -> int:
     if isinstance(error, MainspringError):
         print(error, file=sys.stderr)
         return error.exit_code
+    if isinstance(error, OSError) and error.errno in _NO_ROOM:
+        where = f" ({error.filename})" if error.filename else ""
+        print(f"cannot write{where}: {error.strerror}", file=sys.stderr)
+        print("  fix: make room, then run it again: what was done stays done", file=sys.stderr)
+        if error.filename is None and not sys.stdout.isatty():
+            _close_stdout()  # it may be the result that could not be written
+        return 1
     first = (str(error).splitlines() or [""])[0][:300]
     print(f"unexpected {type(error).__name__}: {first}", file=sys.stderr)
     if not os.environ.get(_DEBUG):
         print("  fix: run with MAINSPRING_DEBUG=1 to see where, and report it", file=sys.stderr)
     return 1
+
+
+def _open_closed() -> None:
+    """Give a process that was started without stdout or stderr a place where words go."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - it lives as long as we do
 
 
 def _close_stdout() -> None:
