@@ -21,7 +21,8 @@ from mainspring.deliver.promotion import PromotionRefused
 from mainspring.deliver.release import ReleaseRefused, Share
 from mainspring.entry.cli.group import run
 from mainspring.flows.moves import PAPERS
-from mainspring.kernel.digests import digest_bytes
+from mainspring.flows.steps.register_model import RUN
+from mainspring.kernel.digests import canonical_json, digest_bytes
 from mainspring.kernel.errors import MainspringError, NotFound
 from mainspring.kernel.events import Draft
 from mainspring.kernel.failpoints import _KILLED
@@ -240,6 +241,18 @@ def test_the_first_version_of_an_environment_needs_its_gate_as_any_other(rungs: 
     with pytest.raises(PromotionRefused, match="version 2 was not judged by a gate"):
         rungs.promote("staging")
     assert rungs.promote("local", imported).changed  # on one's own machine, to try it
+
+
+def test_what_nobody_can_see_again_goes_no_further_than_the_first_rung(rungs: Rungs) -> None:
+    digest = rungs.model(1)
+    made = {"id": "r1", "commit": "c" * 40, "dirty": True}
+    rungs.at("local").models.attest(digest, RUN, canonical_json(made))
+    rungs.promote("dev", 1)
+    with pytest.raises(PromotionRefused, match="version 1 was made from a dirty work tree: commit the code"):
+        rungs.promote("staging")
+    moved = rungs.promote("staging", emergency="there is no other")
+    assert moved.changed
+    assert evidence(rungs, "staging", digest)["made"] == {"run": "r1", "commit": "c" * 40, "dirty": True}
 
 
 def test_who_promotes_must_be_known(rungs: Rungs) -> None:

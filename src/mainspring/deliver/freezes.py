@@ -55,7 +55,7 @@ def parse_freeze(first: str, last: str, zone: str, reason: str) -> Freeze:
         start, end = _instant(first, known), _instant(last, known)
     if start == end or (start > end and not all(weekly)):
         raise InvalidValue(f"a freeze from {first!r} to {last!r} holds no time", fix="let it end after it begins")
-    return Freeze(start=start, end=end, reason=reason, zone=zone, weekly=all(weekly))
+    return Freeze(start=start, end=end, reason=" ".join(reason.split()), zone=zone, weekly=all(weekly))
 
 
 def frozen(freezes: Sequence[Freeze], at: int) -> tuple[int, str] | None:

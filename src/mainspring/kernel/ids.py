@@ -13,6 +13,7 @@ from mainspring.kernel.times import HOUR, from_us, to_us
 
 _REQUEST = re.compile(r"p-(\d{10})-([a-z2-7]{16})")
 _ROW = re.compile(r"(p-\d{10}-[a-z2-7]{16})\.(\d{1,7})")
+_DEVICE = re.compile(r"con|prn|aux|nul|(?:com|lpt)[0-9]")  # Windows has no folders of these names
 _NAME = re.compile(r"[a-z][a-z0-9]*(?:[-_][a-z0-9]+)*")
 _MAX_NAME = 63
 _BYTES, _TAIL, _DRAWN = 10, 16, 64
@@ -69,10 +70,10 @@ def hour_of(prediction_id: str) -> int:
 
 
 def checked_name(text: str, kind: str) -> str:
-    """Return `text` if it may name a project, source, view or environment."""
-    if not isinstance(text, str) or len(text) > _MAX_NAME or not _NAME.fullmatch(text):
+    """Return `text` if it may name a project, source, view or environment; also a folder of any system."""
+    if not isinstance(text, str) or len(text) > _MAX_NAME or not _NAME.fullmatch(text) or _DEVICE.fullmatch(text):
         raise InvalidValue(
             f"{str(text)[:80]!r} cannot name a {kind}",
-            fix="use lower-case letters, digits, - and _; start with a letter; at most 63 characters",
+            fix="use lower-case letters, digits, - and _; start with a letter; at most 63 characters; not con or nul",
         )
     return text

@@ -7,7 +7,8 @@ from mainspring.kernel.errors import InvalidValue
 from mainspring.kernel.times import DAY, HOUR, MINUTE
 
 _FIELDS = (("minute", 0, 59), ("hour", 0, 23), ("day of month", 1, 31), ("month", 1, 12), ("day of week", 0, 7))
-_PART = re.compile(r"(\*|\d{1,2}(?:-\d{1,2})?)(?:/(\d{1,2}))?")
+_PART = re.compile(r"(\*|[0-9]{1,2}(?:-[0-9]{1,2})?)(?:/([0-9]{1,2}))?")
+_LONGEST = {2: 29, 4: 30, 6: 30, 9: 30, 11: 30}
 
 
 def parse_cron(text: str) -> tuple[frozenset[int], ...]:
@@ -18,7 +19,10 @@ def parse_cron(text: str) -> tuple[frozenset[int], ...]:
             f"{text[:60]!r} has {len(fields)} cron fields, not 5",
             fix="write minute, hour, day of month, month, day of week: 0 */6 * * *",
         )
-    return tuple(_field(field, *limits) for field, limits in zip(fields, _FIELDS, strict=True))
+    found = tuple(_field(field, *limits) for field, limits in zip(fields, _FIELDS, strict=True))
+    if fields[4] == "*" and min(found[2]) > max(_LONGEST.get(month, 31) for month in found[3]):
+        raise InvalidValue(f"{text[:60]!r} names a day that its months do not have", fix="write a day of every month")
+    return found
 
 
 def shortest_gap(text: str) -> int:

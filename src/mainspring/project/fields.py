@@ -33,7 +33,10 @@ _PERSIST = re.compile(r"(\d{1,3}) of (\d{1,3})")
 _RUNS = re.compile(r"(\d{1,6}) runs? per (\d{1,9}(?:us|ms|s|m|h|d|w))|(\d{1,6}) per (\d{1,9}(?:us|ms|s|m|h|d|w))")
 _FUNCTION = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 _SECRET_REF = re.compile(r"secret://[a-z][a-z0-9-]*/[A-Za-z0-9_./-]+(#[A-Za-z0-9_.-]+)?")
-_IMAGE = re.compile(r"[a-z0-9]+(?:[._:/-]+[a-z0-9]+)*@sha256:[0-9a-f]{64}")
+_WORD = r"[a-z0-9]+(?:(?:[.-]+|_+)[a-z0-9]+)*"
+_IMAGE = re.compile(
+    rf"(?:{_WORD}(?::[0-9]{{1,5}})?/)?{_WORD}(?:/{_WORD})*(?::[a-z0-9][a-z0-9._-]*)?@sha256:[0-9a-f]{{64}}"
+)
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 _DRIVE = re.compile(r"[A-Za-z]:([\\/]|$)")
 _MAX_TEXT = 200

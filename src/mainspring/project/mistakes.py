@@ -65,8 +65,8 @@ class InvalidProject(MainspringError):
 
 
 def path_text(path: Path) -> str:
-    """Return `features.weather.columns[1]` for a path."""
+    """Return `features.weather.columns[1]` for a path, on one line whatever its keys hold."""
     text = ""
     for part in path:
         text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
-    return text
+    return text if text.isprintable() else text.encode("unicode_escape").decode("ascii")

@@ -43,9 +43,10 @@ def root(whole: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(whole, tmp_path / "small", symlinks=True))
 
 
-def state(root: Path) -> tuple[str, int]:
-    """Return the branch's commit and where the ledger ends."""
-    return (root / ".git" / "refs" / "heads" / "main").read_text(), opened(root).ledger.head()[0]
+def state(root: Path) -> list[bytes]:
+    """Return what says where the branch stands, what serves, and what happened."""
+    kept = (".git/refs/heads/main", "environments/local/release.yaml", ".mainspring/ledger.db")
+    return [(root / path).read_bytes() for path in kept]
 
 
 def model_folder(root: Path, version: int) -> Path:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from tests.corpus import numbers_of
 
 from mainspring.project.mistakes import path_text
 
@@ -80,12 +81,25 @@ VALUES = [
     ("13 long", "project: flight-delay", f"project: {'a' * 300}", "project", "project.name", "at most 63"),
     ("13 upper case", "project: flight-delay", "project: Flight", "project", "project.name", "lower-case"),
     ("13 dash", "project: flight-delay", "project: -x", "project", "project.name", "start with a letter"),
+    ("13 an environment like an option", "  dev: {", "  --upload-pack=x: {", "environments.--upload-pack=x", "project.name", "cannot name"),
+    ("13 a newline in a key", "  dev: {", '  "a\\nb": {', r"environments.a\nb", "project.name", r"'a\nb' cannot name"),
+    ("13 letters that turn the text", "  dev: {", '  "a\\u202eb": {', r"environments.a\u202eb", "project.name", "cannot name"),
+    ("13 a device of Windows", "  dev: {", "  con: {", "environments.con", "project.name", "not con or nul"),
+    ("13 a branch like an option", "environments:\n", "delivery: {branch: --upload-pack=x}\nenvironments:\n", "delivery.branch", "project.value", "not a branch"),
+    ("13 a remote like an option", "environments:\n", "delivery: {remote: --upload-pack=x}\nenvironments:\n", "delivery.remote", "project.name", "cannot name"),
+    ("13 a repository that runs", "environments:\n", 'delivery: {repository: "ext::sh -c x"}\nenvironments:\n', "delivery.repository", "project.value", "not a git repository"),
     ("16 in a list", '"secret://env/ALERT_WEBHOOK"', "xoxb-1234567890-abcdef", "alerts.to[0]", "project.secret", "secret://"),
     ("16 in an address", "redis://features:6379", "redis://u:p4ss@features:6379",
      "environments.production.stores.online", "project.secret", "secret://"),
     ("17 cron typo", "scheduler: cronworkflow", 'schedule: "0 /6 "', "environments.production.schedule", "project.value", "2 cron fields"),
     ("17 cron field", "scheduler: cronworkflow", 'schedule: "0 /6 * * *"', "environments.production.schedule", "project.value", "hour '/6'"),
     ("17 too often", "scheduler: cronworkflow", 'schedule: "* * * * *"', "environments.production.schedule", "project.value", "every 1m"),
+    ("17 never", "scheduler: cronworkflow", 'schedule: "0 0 31 2,4 *"', "environments.production.schedule", "project.value", "do not have"),
+    ("17 other digits", "scheduler: cronworkflow", 'schedule: "\uff15 0 * * *"', "environments.production.schedule", "project.value", "not understood"),
+    ("17 two lines", "scheduler: cronworkflow", 'schedule: "0 0\\n* * *"', "environments.production.schedule", "project.value", "cron fields"),
+    ("18 an address", "scheduler: cronworkflow", f"image: http://x@sha256:{'0' * 64}", "environments.production.image", "project.value", "by digest"),
+    ("18 an option", "scheduler: cronworkflow", f"image: --privileged@sha256:{'0' * 64}", "environments.production.image", "project.value", "by digest"),
+    ("18 a newline", "scheduler: cronworkflow", f'image: "x\\n@sha256:{"0" * 64}"', "environments.production.image", "project.value", "by digest"),
     ("18 latest", "scheduler: cronworkflow", "image: ml-api:latest", "environments.production.image", "project.value", "change unseen"),
     ("18 shell", "scheduler: cronworkflow", 'image: "a;rm -rf $HOME"', "environments.production.image", "project.value", "digest"),
     ("19 feature twice", "  weather:  {from: weather,", "  schedule: {from: weather,", "features.schedule", "project.duplicate", "defined twice"),
@@ -234,3 +248,9 @@ def test_every_mistake_is_told_at_once_in_file_order(tmp_path: Path) -> None:
         "environments.production.approvals",
     ]  # fmt: skip
     assert [mistake.line for mistake in found] == sorted(mistake.line for mistake in found)
+
+
+def test_every_number_of_the_group_is_proved() -> None:
+    """Cases 1 to 20 (group C1) of the corpus; ids of the tables begin with them."""
+    tables = [(case[0],) for case in (*READING, *VALUES)]
+    assert numbers_of(tables) == set(range(1, 21))
