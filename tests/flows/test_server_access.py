@@ -11,6 +11,7 @@ import pytest
 from tests.unit.entry.test_routes import Nowhere, example
 from tests.unit.serve.serving_kit import MODEL, Parts, RealClock, RunningServer, body, fleet_of, running
 
+from mainspring.adapters.files.budgets import BudgetFile
 from mainspring.adapters.files.tokens import TokenFile
 from mainspring.app.access import TokenDesk
 from mainspring.entry.inference.access import KeyRing, scrape_digest
@@ -195,6 +196,17 @@ def test_a_rate_and_a_budget_hold_a_key_back_with_the_time_to_wait(tmp_path: Pat
         assert [status for status, _, _ in found] == [200, 200, 429]
         assert int(found[2][1]["retry-after"]) > 1_000
         assert all(server.ask("POST", INFER, GOOD, key(free))[0] == 200 for _ in range(5))
+
+
+def test_a_restart_forgives_no_budget(tmp_path: Path) -> None:
+    poor = TokenDesk(tmp_path).create(Wanted(name="poor", allowance=Allowance(budget=3, period_s=3_600))).secret
+    statuses = []
+    for _ in range(3):
+        rules = DeskRules(budgets=BudgetFile(tmp_path, RealClock()))
+        tokens = TokenFile(tmp_path / ".mainspring")
+        with running(tmp_path / "log", listening=QUICK, tokens=tokens, rules=rules) as server:
+            statuses.append(server.ask("POST", INFER, GOOD, key(poor))[0])
+    assert statuses == [200, 200, 429]
 
 
 def test_without_keys_a_default_rate_holds_for_everybody(tmp_path: Path) -> None:

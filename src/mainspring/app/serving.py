@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+from mainspring.adapters.files.budgets import BudgetFile
 from mainspring.app.clock import SystemClock
 from mainspring.app.cores import granted
 from mainspring.app.mounted import (
@@ -158,11 +159,15 @@ class CommittedReleases:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerParts:
-    """What `entry.inference` runs. fleet: the models. tokens: the API keys. clock: real time, also in a replay."""
+    """What `entry.inference` runs. fleet: the models. tokens: the API keys. clock: real time, also in a replay.
+
+    budgets: what the keys have left of their budgets.
+    """
 
     fleet: Fleet
     tokens: TokenSource
     clock: Clock
+    budgets: BudgetFile
 
 
 def server_parts(room: ServerRoom, *, replay_clock: bool) -> ServerParts:
@@ -171,7 +176,11 @@ def server_parts(room: ServerRoom, *, replay_clock: bool) -> ServerParts:
     Each project brings its own release file, models, log and online store; a workspace has API keys of its own.
     """
     members = [_member(name, place, replay_clock) for name, place in _rooms(room)]
-    return ServerParts(fleet=Fleet(members), tokens=token_source(room.mounted, room.state), clock=SystemClock())
+    clock = SystemClock()
+    return ServerParts(
+        fleet=Fleet(members), tokens=token_source(room.mounted, room.state), clock=clock,
+        budgets=BudgetFile(room.state, clock, room.worker),
+    )  # fmt: skip
 
 
 def _rooms(room: ServerRoom) -> list[tuple[str, ServerRoom]]:

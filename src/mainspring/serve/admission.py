@@ -15,6 +15,7 @@ the next ones wait off: so no request is too large to ever be let in.
 """
 
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import median
 
@@ -128,6 +129,7 @@ class Allowances:
 
     def __init__(self, default: Allowance = NO_LIMIT, *, share: int = 1, most: int = 10_000) -> None:
         self._default, self._share, self._most = default, share, most
+        self.paid = 0  # requests that took from a budget
         self._rates: OrderedDict[str, _Bucket] = OrderedDict()
         self._budgets: OrderedDict[str, _Bucket] = OrderedDict()
 
@@ -160,8 +162,18 @@ class Allowances:
         """Take the rows that were answered from the key's budget."""
         budget, a_second = self._budget(own)
         if budget:
+            self.paid += 1
             bucket = self._bucket(self._budgets, key, budget, now)
             bucket.level = bucket.filled(now, a_second, budget) - rows
+
+    def left(self, now: float) -> Mapping[str, tuple[float, float]]:
+        """Return what each key had left of its budget when it was last looked at, and how many seconds ago."""
+        return {key: (bucket.level, now - bucket.at) for key, bucket in self._budgets.items()}
+
+    def go_on(self, left: Mapping[str, tuple[float, float]], now: float) -> None:
+        """Begin with what a process before this one told by `left`; allowances bound it as ever."""
+        for key, (level, age_s) in [*left.items()][-self._most :]:
+            self._budgets[key] = _Bucket(level, now - max(age_s, 0.0))
 
     def limits(self, own: Allowance | None) -> bool:
         """Tell whether any limit holds for a key with that allowance."""

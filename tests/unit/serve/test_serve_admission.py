@@ -145,6 +145,38 @@ def test_rows_are_paid_afterwards_and_a_debt_is_waited_off() -> None:
     keys.ask("k", own, 51.0)
 
 
+@given(
+    st.lists(st.tuples(st.floats(0, 30), st.integers(1, 60), st.booleans()), max_size=30),
+)
+def test_however_often_a_server_restarts_a_budget_grants_the_same(asks: list[tuple[float, int, bool]]) -> None:
+    own = Allowance(budget=100, period_s=100)
+    steady, restarted, now, shift = Allowances(), Allowances(), 0.0, 0.0
+    for wait_s, rows, restarts in asks:
+        now += wait_s
+        if restarts:  # with a monotonic clock of its own
+            left, shift = restarted.left(now + shift), shift + 1_000.0
+            restarted = Allowances()
+            restarted.go_on(left, now + shift)
+        outcomes = []
+        for keys, at in ((steady, now), (restarted, now + shift)):
+            try:
+                keys.ask("k", own, at)
+                keys.spend("k", own, rows, at)
+                outcomes.append(0.0)
+            except BudgetSpent as refused:
+                outcomes.append(refused.retry_after_s)
+        assert outcomes[0] == pytest.approx(outcomes[1], abs=1e-6)
+
+
+def test_budgets_of_a_process_before_are_bounded() -> None:
+    keys = Allowances(Allowance(budget=5), most=10)
+    keys.go_on({str(number): (1e9, -5.0) for number in range(100)}, 0.0)
+    assert len(keys) == 10
+    keys.spend("99", None, 6, 0.0)
+    with pytest.raises(BudgetSpent):
+        keys.ask("99", None, 0.0)
+
+
 def test_a_default_holds_for_keys_without_their_own_limit() -> None:
     keys = Allowances(Allowance(rate=1))
     assert keys.limits(None)

@@ -110,7 +110,7 @@ def _serve(room: "ServerRoom", clock: str, as_json: bool, given: dict[str, Any])
         _end_with_parent(stop)
     run(
         parts.fleet, KeyRing(parts.tokens, parts.clock), ready=ready, stop=stop, listening=_listening(given, room),
-        rules=DeskRules(share=int(count or 1), witnesses=_witnesses(given)),
+        rules=DeskRules(share=int(count or 1), witnesses=_witnesses(given), budgets=parts.budgets),
     )  # fmt: skip
 
 

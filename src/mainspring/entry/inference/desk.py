@@ -4,11 +4,13 @@ Order: key -> rate and budget -> media type and deadline -> (the body is read) -
 codec, plane, codec. What is refused before the body is read costs no memory.
 """
 
+import asyncio
 import logging
 import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import msgspec
 
@@ -62,7 +64,8 @@ class DeskRules:
     """Limits of predictions, and who is told of them.
 
     default: for keys without an allowance of their own. share: processes on one port. arriving_bytes: of unfinished
-    bodies, of all connections together. witnesses: are told of every prediction, answered or refused.
+    bodies, of all connections together. witnesses: are told of every prediction, answered or refused. budgets: keeps
+    what keys have left for a process after this one, or None.
     """
 
     concurrency: ConcurrencyRules = field(default_factory=ConcurrencyRules)
@@ -70,6 +73,17 @@ class DeskRules:
     share: int = 1
     arriving_bytes: int = ARRIVING_LIMIT
     witnesses: tuple[Witness, ...] = ()
+    budgets: "Budgets | None" = None
+
+
+class Budgets(Protocol):
+    """Keeps what API keys have left of their budgets: rows, and the seconds since they were counted, by key."""
+
+    def read(self) -> Mapping[str, tuple[float, float]]:
+        """Return what was kept last; {} where nothing was."""
+
+    def write(self, left: Mapping[str, tuple[float, float]], /) -> None:
+        """Replace what is kept; blocks."""
 
 
 class Desk:
@@ -83,6 +97,9 @@ class Desk:
         self.fleet, self.gate, self._rules = fleet, gate, rules or DeskRules()
         self.witnesses = self._rules.witnesses
         self.allowances = Allowances(self._rules.default, share=self._rules.share)
+        if self._rules.budgets is not None:
+            self.allowances.go_on(self._rules.budgets.read(), time.monotonic())
+        self.kept = 0
         self.limits_all = self.allowances.limits(None)
         self.limits: dict[str, ConcurrencyLimit] = {}
         self.refused: Counter[str] = Counter()
@@ -178,6 +195,18 @@ class Desk:
         found = await explaining.explained(body, entry.ask)
         self._spent(entry, found.rows)
         return found
+
+    async def keep_budgets(self) -> None:
+        """Keep what keys have left of their budgets, if anything was spent since; what fails is tried again."""
+        allowances, budgets = self.allowances, self._rules.budgets
+        if budgets is None or self.kept == allowances.paid:
+            return
+        left, paid = allowances.left(time.monotonic()), allowances.paid
+        try:
+            await asyncio.to_thread(budgets.write, left)
+            self.kept = paid
+        except OSError as error:
+            _log.error("budgets could not be kept: %s", error)
 
     def told(self, error: Exception) -> RequestRefused:
         """Count a failed request and return what its client is told; a fault of ours is logged, never shown."""

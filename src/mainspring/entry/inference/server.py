@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["Sockets", "Stop", "run"]
 
 _SWITCH_S = 5.0
+_KEEP_S = 5.0  # of spent budgets a kill may forgive
 _GRPC_GRACE_S = 30.0
 _TURN_S = 0.0005  # threads of lanes and logs take turns with the event loop; Python's 5 ms would be seen in its p99
 _log = logging.getLogger("mainspring.inference")
@@ -142,6 +143,7 @@ class _Server:
                 if remote:
                     await asyncio.to_thread(remote.stop, _GRPC_GRACE_S)
                 await self._closed(ports)
+                await self._desk.keep_budgets()
                 for plane in self._fleet.planes:
                     plane.turns.close()
 
@@ -175,13 +177,16 @@ class _Server:
         await asyncio.gather(*ports[1:])
 
     async def _poll(self) -> None:
-        last_try = time.monotonic()
+        last_try = last_kept = time.monotonic()
         while True:
             await asyncio.sleep(self._at.poll_s)
             again = time.monotonic() - last_try >= self._at.retry_s
             last_try = time.monotonic() if again else last_try
             await self._look(again=again)
             await asyncio.to_thread(self._ring.look)
+            if time.monotonic() - last_kept >= _KEEP_S:
+                await self._desk.keep_budgets()
+                last_kept = time.monotonic()
 
     async def _look(self, *, again: bool) -> None:
         """Reconcile beside traffic; whatever goes wrong, the server keeps what it has and looks again."""
