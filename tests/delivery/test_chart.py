@@ -55,7 +55,8 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A rendered project called `on`: an environment of each platform, one without an image, one called `no`."""
     folder = tmp_path_factory.mktemp("chart")
     places = [
-        place("no", "deployment", replicas=(2, 9), stores={"models": "s3://models/on"}, trust={"a.pem": PEM}),
+        place("no", "deployment", replicas=(2, 9), stores={"models": "s3://models/on", "online": "redis://f.redis.svc"},
+              trust={"a.pem": PEM}),
         place("empty", "deployment", image=""), place("dev", "deployment", replicas=(1, 1)),
         *(place(f"on-{name}", name) for name in ("kserve", "rollouts", "seldon")),
     ]  # fmt: skip
@@ -147,6 +148,9 @@ def test_a_release_rolls_no_pod_and_a_log_rule_does(tree: Path) -> None:
 def test_a_pod_is_given_time_to_leave(tree: Path) -> None:
     pod = named(read(template(tree, "no", "first")), "Deployment")["spec"]["template"]["spec"]
     drain = next(int(word.partition("=")[2]) for word in pod["containers"][0]["args"] if word.startswith("--drain"))
+    assert "--online=redis://f.redis.svc" in pod["containers"][0]["args"]
+    asked = {entry["name"]: entry["valueFrom"]["secretKeyRef"] for entry in pod["containers"][0]["env"]}
+    assert asked["ONLINE_PASSWORD"] == {"name": "on-stores", "key": "ONLINE_PASSWORD", "optional": True}
     before = int(pod["containers"][0]["lifecycle"]["preStop"]["exec"]["command"][1])
     assert pod["terminationGracePeriodSeconds"] >= before + drain + 10
 
@@ -176,6 +180,7 @@ def test_notes_say_what_is_missing_or_how_to_ask(
         {"challenger": {"version": 1, "digest": FIRST.champion.digest, "weight": 101}}, {"modle": "on"},
         {"plan": {"steps": [5, 100], "hold": "six hours"}}, {"project": {"environment": "Prod"}},
         {"resources": {"limits": {"memory": None}}}, {"server": {"logSinks": ["s3:/x"]}},
+        {"stores": {"online": "redis://user:word@f:6379"}},
     ],
     ids=json.dumps,
 )  # fmt: skip

@@ -254,6 +254,10 @@ def _environment(name: str, section: EnvironmentSection, monitoring: MonitoringS
         gap = format_duration(cron.shortest_gap(section.schedule))
         what = f"{section.schedule!r} fires every {gap}, but a tick is {monitoring.every}"
         found.add((*here, "schedule"), what, f"write {cron.every(tick)!r}, or leave schedule out")
+    online = section.stores.online or "redis://"
+    if not online.startswith(("redis://", "rediss://", "secret://")):
+        fix = "write redis://host:port, rediss:// or a secret reference"
+        found.add((*here, "stores", "online"), "features by key can be kept in Redis only", fix)
     replicas = section.replicas
     if isinstance(replicas, ReplicaRange) and replicas.min > replicas.max:
         found.add((*here, "replicas"), f"min {replicas.min} is above max {replicas.max}", "swap them")

@@ -218,7 +218,9 @@ class StoresSection(Section):
     ledger: Where | None = Field(default=None, description="Database of the ledger.")
     models: Where | None = Field(default=None, description="Store of signed models.")
     tables: Where | None = Field(default=None, description="Store of snapshots.")
-    online: Where | None = Field(default=None, description="Online feature store.")
+    online: Where | None = Field(
+        default=None, description="Redis with features by key: redis://host:port, rediss:// or a secret reference."
+    )
     tracking: Where | None = Field(default=None, description="MLflow server.")
     metrics: Where | None = Field(
         default=None, description="Pushgateway that `watch` tells its findings; with a scheduler the rendered one."

@@ -90,6 +90,21 @@ def test_what_the_project_file_says_of_pods_becomes_the_charts_values() -> None:
         assert [str(error) for error in schema().iter_errors(json.loads(json.dumps({**defaults(), **made})))] == []
 
 
+def test_a_redis_with_features_is_named_and_its_password_is_a_secret() -> None:
+    written = {
+        "redis://f.redis.svc:6379": [],
+        "secret://env/FEATURES": ["FEATURES"],
+        "secret://vault/a/b#url": ["ONLINE_URL"],
+    }
+    for address, keys in written.items():
+        found = values(stores={"online": address})["stores"]
+        assert found == {"models": "", "online": address, "secretKeys": [*keys, "ONLINE_USERNAME", "ONLINE_PASSWORD"]}
+        made = json.loads(json.dumps({**defaults(), **values(stores={"online": address})}))
+        assert [str(error) for error in schema().iter_errors(made)] == []
+    loose = {**defaults(), **values(stores={"online": "redis://user:word@f:6379"})}
+    assert list(schema().iter_errors(json.loads(json.dumps(loose))))
+
+
 def test_a_project_that_runs_nowhere_has_no_chart() -> None:
     assert chart.files(replace(subject(), places=())) == {}
 

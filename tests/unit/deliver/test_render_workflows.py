@@ -138,6 +138,17 @@ def test_user_code_runs_without_ledger_and_key() -> None:
     assert all("secret://" not in text for text in found.values())
 
 
+def test_only_the_watch_writes_features_where_pods_read_them() -> None:
+    where = replace(PRODUCTION, stores={**STORES, "online": "secret://vault/ml/features#url"})
+    project = replace(FULL, places=(where,))
+    for document in documents(project, where):
+        for template in document.get("spec", {}).get("templates", ()):
+            names = {entry["name"] for entry in template.get("container", {}).get("env", ())}
+            wanted = {"ONLINE_URL", "ONLINE_USERNAME", "ONLINE_PASSWORD"} if template["name"] == "watch" else set()
+            assert {name for name in names if name.startswith("ONLINE_")} == wanted
+    assert named(where, "WorkflowTemplate", "flight-delay-watch", project)
+
+
 def test_needs_become_requests_limits_and_a_node_with_the_device() -> None:
     train = pods()["train-model"]
     asked = {"cpu": "4000m", "memory": "8192Mi"}

@@ -91,6 +91,8 @@ VALUES = [
     ("16 in a list", '"secret://env/ALERT_WEBHOOK"', "xoxb-1234567890-abcdef", "alerts.to[0]", "project.secret", "secret://"),
     ("16 in an address", "redis://features:6379", "redis://u:p4ss@features:6379",
      "environments.production.stores.online", "project.secret", "secret://"),
+    ("another online store", "redis://features:6379", "sqlite:///features.db",
+     "environments.production.stores.online", "project.value", "in Redis only"),
     ("17 cron typo", "scheduler: cronworkflow", 'schedule: "0 /6 "', "environments.production.schedule", "project.value", "2 cron fields"),
     ("17 cron field", "scheduler: cronworkflow", 'schedule: "0 /6 * * *"', "environments.production.schedule", "project.value", "hour '/6'"),
     ("17 too often", "scheduler: cronworkflow", 'schedule: "* * * * *"', "environments.production.schedule", "project.value", "every 1m"),

@@ -11,6 +11,7 @@ from typing import Any
 from mainspring.deliver.render import vault
 from mainspring.deliver.render.content import Content, Files, Json, Text, one
 from mainspring.deliver.render.kubernetes import PROMETHEUS, identified
+from mainspring.deliver.render.needs import online_names
 from mainspring.deliver.render.subject import Place, Subject, logged_to
 
 FOLDER = "helm/ml-api-chart"
@@ -57,7 +58,10 @@ def values(subject: Subject, place: Place) -> dict[str, Any]:
         "platform": place.platform,
         "image": place.image,
         "replicas": {"min": fewest, "max": most},
-        "stores": {"models": models, "secretKeys": [*keys, *_named(place.serving)]},
+        "stores": {
+            "models": models, "online": place.stores.get("online", ""),
+            "secretKeys": [*keys, *online_names(place), *_named(place.serving)],
+        },
         "trust": dict(place.trust),
         "serving": dict(place.serving),
         "serverless": place.serverless,

@@ -8,6 +8,7 @@ and read inside; none stands in an argument or in this file. The machine serves 
 file, following its committed release file.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from mainspring.deliver.render import pins
@@ -16,10 +17,20 @@ from mainspring.deliver.render.images import FOLDER, METRICS_PORT, PORT
 from mainspring.deliver.render.kubernetes import RUN_AS, namespace_of
 from mainspring.deliver.render.subject import Place, Subject
 
-_SECRETS = ("database", "grafana", "objects.json", "objects_key", "redis.conf", "scrape", "tokens.json", "webhook")
+_SECRETS = (
+    "database",
+    "grafana",
+    "objects.json",
+    "objects_key",
+    "redis",
+    "redis.conf",
+    "scrape",
+    "tokens.json",
+    "webhook",
+)
 _VOLUMES = ("alerts", "dashboards", "database", "objects", "redis", "series", "state")
 _MODELS = "s3://models"
-_STORE = "http://objects:8333"
+_STORE, _ONLINE = "http://objects:8333", "redis://redis:6379"
 _TMP = "/tmp:mode=1777"  # noqa: S108 - a tmpfs of each container
 _CODE_OK = "import sys, urllib.request as u; sys.exit(u.urlopen('{url}', timeout=3).status != 200)"
 _BY_VERSION = {
@@ -41,7 +52,8 @@ put() {
 for name in database grafana objects_key scrape; do
   random | put "$name"
 done
-printf 'requirepass %s\\nappendonly yes\\ndir /data\\n' "$(random)" | put redis.conf
+if [ -s redis.conf ]; then sed -n 's/^requirepass //p' redis.conf; else random; fi | put redis
+printf 'requirepass %s\\nappendonly yes\\ndir /data\\n' "$(cat redis)" | put redis.conf
 printf '{"identities": [{"name": "mainspring", "credentials": [{"accessKey": "mainspring", "secretKey": "%s"}], \
 "actions": ["Admin", "Read", "Write", "List", "Tagging"]}]}\\n' "$(cat objects_key)" | put objects.json
 if [ -s ../../.mainspring/tokens.json ]; then
@@ -91,7 +103,7 @@ def _services(subject: Subject, place: Place) -> dict[str, Any]:
         ),
         "redis": _service(
             pins.REDIS, "999:1000", memory="512m", command=["redis-server", "/run/secrets/redis.conf"],
-            secrets=["redis.conf"], networks=["data"], volumes=["redis:/data"],
+            secrets=["redis.conf"], networks=["data", "front"], ports=["127.0.0.1:6379:6379"], volumes=["redis:/data"],
             healthcheck=_healthy("CMD-SHELL", "redis-cli ping | grep -Eq 'PONG|NOAUTH'"),
         ),
         "objects": _service(
@@ -143,15 +155,16 @@ def _server(subject: Subject, place: Place) -> dict[str, Any]:
     built = {} if place.image else {"build": {"context": ".", "dockerfile": f"{FOLDER}/Dockerfile"}}
     return {**built, **_service(
         image, f"{RUN_AS}:{RUN_AS}", memory="1g", ports=[f"127.0.0.1:{PORT}:{PORT}"], environment=own,
-        **_with_secret("AWS_SECRET_ACCESS_KEY", "objects_key", "mainspring"),
+        **_with_secrets({"AWS_SECRET_ACCESS_KEY": "objects_key", "ONLINE_PASSWORD": "redis"}, "mainspring"),
         command=[
             "serve", f"--env={place.name}", "--host=0.0.0.0", f"--port={PORT}", "--metrics-host=0.0.0.0",
             f"--metrics-port={METRICS_PORT}", "--metrics-token-file=/run/secrets/scrape",
             "--release-file=/etc/mainspring/release.yaml", "--trust=/etc/mainspring/trust",
-            "--tokens=/run/secrets/tokens.json", f"--models={models}", "--drain=5",
+            "--tokens=/run/secrets/tokens.json", f"--models={models}", f"--online={_ONLINE}",
+            "--drain=5",
             *(["--serving-file=/etc/mainspring/serving.yaml"] if place.serving else []),
         ],
-        secrets=["objects_key", "scrape", "tokens.json"], networks=["front", "data", "watch"],
+        secrets=["objects_key", "redis", "scrape", "tokens.json"], networks=["front", "data", "watch"],
         volumes=[f"./environments/{place.name}:/etc/mainspring:ro", "state:/srv/project/.mainspring"],
         tmpfs=[_TMP],
         healthcheck=_healthy("CMD", "python3", "-c", _CODE_OK.format(url=f"http://127.0.0.1:{PORT}/v2/health/live")),
@@ -181,9 +194,10 @@ def _tracking() -> dict[str, Any]:
     )  # fmt: skip
 
 
-def _with_secret(variable: str, secret: str, program: str) -> dict[str, Any]:
-    """Return an entrypoint that reads a secret file into a variable, for programs that know no other way."""
-    script = f'export {variable}="$$(cat /run/secrets/{secret})"; exec {program} "$$@"'
+def _with_secrets(secrets: Mapping[str, str], program: str) -> dict[str, Any]:
+    """Return an entrypoint that reads secret files into variables (variable -> file), where there is no other way."""
+    read = "".join(f'export {variable}="$$(cat /run/secrets/{secret})"; ' for variable, secret in secrets.items())
+    script = f'{read}exec {program} "$$@"'
     return {"entrypoint": ["/bin/sh", "-euc", script, program]}
 
 

@@ -56,7 +56,7 @@ def needs(subject: Subject) -> tuple[Need, ...]:
 
 def store_names(place: Place) -> list[str]:
     """Return the variables by which an environment's stores are reached: addresses that are secrets, credentials."""
-    addresses = [_variable(kind, place.stores.get(kind, "")) for kind in _USED_STORES]
+    addresses = [variable(kind, place.stores.get(kind, "")) for kind in _USED_STORES]
     schemes = {place.stores.get(kind, "").partition("://")[0] for kind in ("models", "tables")}
     keys = [name for scheme, names in _CLOUDS.items() if scheme in schemes for name in names]
     return list(dict.fromkeys([*filter(None, addresses), *keys]))
@@ -64,10 +64,22 @@ def store_names(place: Place) -> list[str]:
 
 def ledger_name(place: Place) -> str:
     """Return the variable among `store_names` by which the ledger is opened, or ""."""
-    return _variable("ledger", place.stores.get("ledger", ""))
+    return variable("ledger", place.stores.get("ledger", ""))
 
 
-def _variable(kind: str, address: str) -> str:
+def online_names(place: Place) -> list[str]:
+    """Return the variables by which an environment's online store is reached: its address if it is a secret, who asks.
+
+    Hosted pipelines get none of them: a Redis inside a cluster is out of their reach.
+    """
+    written = place.stores.get("online", "")
+    if not written:
+        return []
+    return [*filter(None, [variable("online", written)]), "ONLINE_USERNAME", "ONLINE_PASSWORD"]
+
+
+def variable(kind: str, address: str) -> str:
+    """Return the variable that holds a store's address, where that is a secret; else ""."""
     if address.startswith(_IN_ENV):
         return address.removeprefix(_IN_ENV)
     return f"{kind.upper()}_URL" if address.startswith(_SECRET) else ""

@@ -19,7 +19,7 @@ from mainspring.deliver.render.kubernetes import (
     pod_security,
     selector,
 )
-from mainspring.deliver.render.needs import store_names
+from mainspring.deliver.render.needs import online_names, store_names
 from mainspring.deliver.render.subject import Place, Subject
 from mainspring.kernel.needs import StepNeeds
 
@@ -143,6 +143,13 @@ def _environment(subject: Subject, place: Place, pod: Pod) -> list[Doc]:
         found.append(
             {"name": name, "valueFrom": {"secretKeyRef": source if is_ledger else {**source, "optional": True}}}
         )
+    if pod.job == "watch":
+        found += [
+            {"name": name, "valueFrom": {"secretKeyRef": {
+                "name": f"{subject.name}-stores", "key": name, "optional": True,
+            }}}
+            for name in online_names(place)
+        ]  # fmt: skip
     return found
 
 

@@ -15,6 +15,7 @@ from typing import Any
 from mainspring.deliver.render.access import account
 from mainspring.deliver.render.content import Content, Files, Objects, Text
 from mainspring.deliver.render.kubernetes import kind, metadata, namespace_of
+from mainspring.deliver.render.needs import variable
 from mainspring.deliver.render.subject import Place, Subject, Vault
 
 PREFIX, LEDGER = "secret://vault/", "LEDGER_URL"
@@ -54,6 +55,9 @@ def wanted(subject: Subject, place: Place, vault: Vault) -> Wanted:
         found.setdefault("stores", {})[""] = (f"{own}/stores", "")
     if stores.get("ledger", "").startswith("secret://"):
         found.setdefault("stores", {})[LEDGER] = _placed(stores["ledger"], f"{own}/stores", LEDGER)
+    if online := stores.get("online", ""):  # a secret address, or a Redis whose password may be among the other fields
+        key = variable("online", online)
+        found.setdefault("stores", {})[key] = _placed(online, f"{own}/stores", key) if key else (f"{own}/stores", "")
     if place.scheduler and subject.repository:
         found["git"] = {key: (f"{own}/git", key) for key in ("username", "token")}
     if place.scheduler:

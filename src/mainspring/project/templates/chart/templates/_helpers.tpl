@@ -97,6 +97,9 @@ args:
   {{- with $root.Values.stores.models }}
   - {{ printf "--models=%s" . | toJson }}
   {{- end }}
+  {{- with $root.Values.stores.online }}
+  - {{ printf "--online=%s" . | toJson }}
+  {{- end }}
   {{- if gt (int $server.workers) 1 }}
   - --workers={{ $server.workers }}
   {{- end }}
