@@ -31,12 +31,15 @@ def podman(*argv: str, timeout: float = 300, check: bool = True) -> str:
 @cache
 def wheelhouse(lock: str) -> Path:
     """Return a folder with the wheels of `serve.lock` or `steps.lock`, fetched once and checked by their hashes."""
-    text = (LOCKS / lock).read_bytes()
-    folder = CACHE / f"wheels-{hashlib.sha256(text).hexdigest()[:12]}"
+    # pip judges markers by the Python that it runs on, and the base image's is an older 3.11
+    text = (LOCKS / lock).read_text("utf-8").replace(" ; python_full_version < '3.11.3'", "")
+    folder = CACHE / f"wheels-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
     if not (folder / ".whole").exists():
+        folder.mkdir(exist_ok=True)
+        (folder / lock).write_text(text, "utf-8")
         argv = ["-m", "pip", "--quiet", "download", "--no-deps", "--require-hashes", "--only-binary", ":all:"]
         done = subprocess.run(
-            ["python3.11", *argv, "--requirement", str(LOCKS / lock), "--dest", str(folder)],
+            ["python3.11", *argv, "--requirement", str(folder / lock), "--dest", str(folder)],
             capture_output=True, text=True, check=False, timeout=600,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr[-3000:]

@@ -1,5 +1,6 @@
 """Clusters: exact commands, files that enforce network policies, and bad input refused before anything is shown."""
 
+import json
 import string
 from typing import Any
 
@@ -76,6 +77,9 @@ def test_eks() -> None:
     assert (group["name"], group["instanceType"], group["desiredCapacity"]) == ("standard-workers", "m6i.xlarge", 4)
     assert group["ssh"] == {"allow": True, "publicKeyPath": "keys/id.pub"}
     assert "enableNetworkPolicy" in document["addons"][0]["configurationValues"]
+    (disks,) = [addon for addon in document["addons"] if addon["name"] == "aws-ebs-csi-driver"]
+    assert json.loads(disks["configurationValues"]) == {"defaultStorageClass": {"enabled": True}}
+    assert disks["wellKnownPolicies"] == {"ebsCSIController": True}
     assert lines(credentials(asked)) == [
         "aws eks update-kubeconfig --name my-eks-cluster --region us-west-2 --alias my-eks-cluster --profile ops"
     ]

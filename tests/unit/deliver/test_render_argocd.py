@@ -90,6 +90,20 @@ def test_monitors_carry_the_label_that_the_stack_selects() -> None:
     assert chosen == {"release": "kube-prometheus-stack"}
 
 
+def test_the_vault_speaks_the_protocol_of_its_address() -> None:
+    vault = named(platform.files(FULL), "Application")["vault"]["spec"]["source"]["helm"]["valuesObject"]
+    assert VAULT.address.startswith("https://")
+    assert "tls_cert_file" in vault["server"]["standalone"]["config"]
+    assert "tls_disable" not in vault["server"]["standalone"]["config"]
+    assert vault["global"] == {"tlsDisable": False}
+
+
+def test_what_three_days_of_an_alert_look_at_outlives_a_restart_and_dashboards_are_found_anywhere() -> None:
+    stack = named(platform.files(FULL), "Application")["kube-prometheus-stack"]["spec"]["source"]["helm"]
+    assert "volumeClaimTemplate" in stack["valuesObject"]["prometheus"]["prometheusSpec"]["storageSpec"]
+    assert stack["valuesObject"]["grafana"]["sidecar"]["dashboards"] == {"searchNamespace": "ALL"}
+
+
 def test_without_a_repository_there_is_nothing_to_follow() -> None:
     lonely = replace(FULL, repository="")
     assert argocd.files(lonely) == platform.files(lonely) == {}

@@ -178,6 +178,17 @@ def test_secrets_come_from_named_paths_and_each_environment_reads_its_own() -> N
     assert not {"create", "update", "delete"} & set(policy.body.split('"'))
 
 
+def test_a_vault_inside_the_cluster_is_trusted_by_a_secret_and_one_outside_by_public_authorities() -> None:
+    for means, words in (("external-secrets", '"caProvider"'), ("vault-operator", '"caCertSecretRef"')):
+        near = json.dumps(documents(vault.files(project(means))))
+        assert near.count(words) > 0
+        assert near.count("flight-delay-vault-ca") == near.count(words)
+        source = Vault(means=means, address="https://vault.example:8200", mount="ml", auth="kubernetes")
+        assert "vault-ca" not in json.dumps(documents(vault.files(replace(project(means), vault=source))))
+    agent = project("agent")
+    assert vault.annotations(agent, agent.places[0])["vault.hashicorp.com/tls-secret"] == "flight-delay-vault-ca"
+
+
 def test_no_secret_object_or_value_is_rendered() -> None:
     for means in ("external-secrets", "vault-operator", "agent"):
         files = everything(project(means))

@@ -87,6 +87,10 @@ def eksctl_file(wanted: Wanted) -> Objects:
         "addons": [
             {"name": "vpc-cni", "configurationValues": '{"enableNetworkPolicy": "true"}'},
             {"name": "coredns"}, {"name": "kube-proxy"}, {"name": "eks-pod-identity-agent"},
+            {  # without it no volume claim is ever bound
+                "name": "aws-ebs-csi-driver", "wellKnownPolicies": {"ebsCSIController": True},
+                "configurationValues": '{"defaultStorageClass": {"enabled": true}}',
+            },
         ],
         "managedNodeGroups": [group],
         "cloudWatch": {"clusterLogging": {"enableTypes": ["api", "audit", "authenticator"]}},

@@ -81,6 +81,31 @@ def _fetched(*means: str) -> Callable[[Subject], bool]:
     return lambda subject: subject.vault is not None and subject.vault.means in means
 
 
+def _vault(*, injected: bool) -> dict[str, Any]:
+    """Return values for a Vault that speaks TLS, by the Secret `vault-tls`: the chart's own configuration does not."""
+    keys = "/vault/userconfig/vault-tls"
+    config = f'''ui = true
+listener "tcp" {{
+  address = "[::]:8200"
+  cluster_address = "[::]:8201"
+  tls_cert_file = "{keys}/tls.crt"
+  tls_key_file = "{keys}/tls.key"
+}}
+storage "file" {{
+  path = "/vault/data"
+}}
+'''
+    return {
+        "global": {"tlsDisable": False}, "injector": {"enabled": injected},
+        "server": {
+            "dev": {"enabled": False}, "standalone": {"enabled": True, "config": config},
+            "volumes": [{"name": "tls", "secret": {"secretName": "vault-tls", "defaultMode": 0o440}}],
+            "volumeMounts": [{"name": "tls", "mountPath": keys, "readOnly": True}],
+            "extraEnvironmentVars": {"VAULT_CACERT": f"{keys}/ca.crt"},
+        },
+    }  # fmt: skip
+
+
 _HASHICORP = "https://helm.releases.hashicorp.com"
 _ARGO = "https://argoproj.github.io/argo-helm"
 CHARTS: tuple[Chart, ...] = (
@@ -91,9 +116,13 @@ CHARTS: tuple[Chart, ...] = (
           values={"prometheus": {"prometheusSpec": {
               "serviceMonitorSelector": {"matchLabels": MONITORED}, "ruleSelector": {"matchLabels": MONITORED},
               "serviceMonitorNamespaceSelector": {}, "ruleNamespaceSelector": {},
+              "retention": "15d",  # alerts look three days back, also after a restart
+              "storageSpec": {"volumeClaimTemplate": {"spec": {
+                  "accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "50Gi"}},
+              }}},
           }}, "grafana": {"admin": {  # the chart's own password is known to everybody: made by hand, see its README
               "existingSecret": "grafana-admin", "userKey": "admin-user", "passwordKey": "admin-password",
-          }}}),
+          }, "sidecar": {"dashboards": {"searchNamespace": "ALL"}}}}),
     Chart(name="prometheus-pushgateway", repository="https://prometheus-community.github.io/helm-charts",
           version="3.2.0", namespace="monitoring", needed=_pushed,
           values={"serviceMonitor": {"enabled": True, "honorLabels": True, "additionalLabels": MONITORED},
@@ -110,9 +139,9 @@ CHARTS: tuple[Chart, ...] = (
           needed=_fetched("vault-operator"), wave=0),
     Chart(name="vault", repository=_HASHICORP, version="0.29.1", namespace="vault", wave=0,
           needed=_fetched("external-secrets", "vault-operator"),
-          values={"injector": {"enabled": False}, "server": {"dev": {"enabled": False}}}),
+          values=_vault(injected=False)),
     Chart(name="vault", repository=_HASHICORP, version="0.29.1", namespace="vault", wave=0, needed=_fetched("agent"),
-          values={"injector": {"enabled": True}, "server": {"dev": {"enabled": False}}}),
+          values=_vault(injected=True)),
     Chart(name="argo-workflows", repository=_ARGO, version="2.0.1", namespace="argo",
           needed=lambda subject: any(place.scheduler == "cronworkflow" for place in subject.places),
           values={"workflow": {"serviceAccount": {"create": False}, "rbac": {"create": False}},

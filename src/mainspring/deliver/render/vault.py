@@ -14,6 +14,7 @@ from typing import Any
 
 from mainspring.deliver.render.access import account
 from mainspring.deliver.render.content import Content, Files, Objects, Text
+from mainspring.deliver.render.endpoints import endpoint
 from mainspring.deliver.render.kubernetes import kind, metadata, namespace_of
 from mainspring.deliver.render.needs import variable
 from mainspring.deliver.render.subject import Place, Subject, Vault
@@ -68,6 +69,12 @@ def wanted(subject: Subject, place: Place, vault: Vault) -> Wanted:
     return found
 
 
+def authority(subject: Subject, vault: Vault) -> str:
+    """Return the Secret with the authority (`ca.crt`) of a Vault inside the cluster, which no public one knows."""
+    inside = vault.address.startswith("https://") and endpoint("tracking", vault.address).namespace
+    return f"{subject.name}-vault-ca" if inside else ""
+
+
 def annotations(subject: Subject, place: Place) -> dict[str, str]:
     """Return the server's pod annotations under `agent`: two files where the chart would mount Secrets; else {}."""
     vault = subject.vault
@@ -79,6 +86,8 @@ def annotations(subject: Subject, place: Place) -> dict[str, str]:
         f"{head}/auth-path": f"auth/{vault.auth}",
         f"{head}/agent-service-account-token-volume-name": "vault-token", f"{head}/agent-run-as-same-user": "true",
     }  # fmt: skip
+    if ca := authority(subject, vault):
+        found |= {f"{head}/tls-secret": ca, f"{head}/ca-cert": "/vault/tls/ca.crt"}
     secrets = wanted(subject, place, vault)
     for name, key in (("tokens", "tokens.json"), ("scrape", "token")):
         path, field = secrets[name][key]
@@ -117,12 +126,14 @@ def _external(subject: Subject, place: Place, vault: Vault) -> Iterator[dict[str
         token = {"serviceAccountRef": {"name": owner["name"]}, "audiences": [AUDIENCE],
                  "expirationSeconds": _MINUTES * 60}  # fmt: skip
         login = {"jwt": {"path": "jwt", "role": role, "kubernetesServiceAccountToken": token}}
+    ca = authority(subject, vault)
     mounts = sorted({path.partition("/")[0] for keys in wanted(subject, place, vault).values()
                      for path, _ in keys.values()})  # fmt: skip
     for mount in mounts:
         yield kind("external-secrets.io/v1", "SecretStore", metadata(subject, place, _store(subject, mount), "secrets"),
                    spec={"provider": {"vault": {
                        "server": vault.address, "path": mount, "version": "v2", "auth": login,
+                       **({"caProvider": {"type": "Secret", "name": ca, "key": "ca.crt"}} if ca else {}),
                    }}})  # fmt: skip
     for name, keys in wanted(subject, place, vault).items():
         head = metadata(subject, place, f"{subject.name}-{name}", "secrets")
@@ -152,7 +163,8 @@ def _operated(subject: Subject, place: Place, vault: Vault) -> Iterator[dict[str
     """Yield the operator's objects; it copies whole secrets, so every key stands in the environment's own paths."""
     api, name = "secrets.hashicorp.com/v1beta1", f"{subject.name}-vault"
     head = metadata(subject, place, name, "secrets")
-    yield kind(api, "VaultConnection", head, spec={"address": vault.address, "skipTLSVerify": False})
+    ca = {"caCertSecretRef": authority(subject, vault)} if authority(subject, vault) else {}
+    yield kind(api, "VaultConnection", head, spec={"address": vault.address, "skipTLSVerify": False, **ca})
     login = {"role": _role(subject, place), "serviceAccount": account(subject, "secrets"), "audiences": [AUDIENCE]}
     yield kind(api, "VaultAuth", head, spec={
         "vaultConnectionRef": name, "method": vault.auth, "mount": vault.auth,
