@@ -1,6 +1,8 @@
 """Lanes: what waited shares a call, a lone request waits for nobody, and one bad or gone caller hurts no other."""
 
 import asyncio
+import os
+import sys
 import threading
 from collections.abc import Callable
 
@@ -34,6 +36,19 @@ class GatedEngine(TinyEngine):
         self.entered.set()
         assert self.gate.wait(20)
         return scores
+
+
+class WatchedEngine(TinyEngine):
+    """Notes how far the thread that calls it gives way."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.priorities: list[int] = []
+
+    def __call__(self, columns: Columns, /) -> Floats:
+        if sys.platform == "linux":
+            self.priorities.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
+        return super().__call__(columns)
 
 
 def version(engine: TinyEngine, number: int = 1, *, batches: bool = True) -> Version:
@@ -227,3 +242,16 @@ def test_a_score_that_is_not_finite_stays_in_its_own_request() -> None:
     assert not any(isinstance(outcome, ModelRefused) for outcome in outcomes)
     finite = [bool(np.isfinite(outcome[0]).all()) for outcome in outcomes if not isinstance(outcome, ModelRefused)]
     assert finite == [True, False]
+
+
+def test_a_lanes_thread_gives_way_to_the_event_loop_on_linux() -> None:
+    async def scored() -> list[int]:
+        engine, lane = WatchedEngine(), Lane("test")
+        made = version(engine)
+        engine.priorities.clear()
+        await lane.start(made, block(1.0))
+        lane.close()
+        return engine.priorities
+
+    own = os.getpriority(os.PRIO_PROCESS, 0) if sys.platform == "linux" else 0
+    assert asyncio.run(scored()) == ([min(own + 12, 19)] if sys.platform == "linux" else [])
