@@ -11,7 +11,7 @@ import numpy as np
 
 from mainspring.data.expressions import evaluate, parse
 from mainspring.data.expressions.arrays import as_time
-from mainspring.data.ports import ASK_VIEW, KEY_JOINT, OnlineStore
+from mainspring.data.ports import ASK_VIEW, KEY_JOINT, NEVER, OnlineStore
 from mainspring.data.views import Definitions, RowView, WindowView, from_json, row_columns
 from mainspring.flows.materialise import stored_name
 from mainspring.kernel.errors import InvalidValue
@@ -74,6 +74,8 @@ class Assembler:
         missing = [name for name in self._needed if name not in asked and name not in (ask.key, ask.at)]
         if missing:
             stored = self._read({ASK_VIEW: keys}, at)[ASK_VIEW]
+            if not request:
+                _check_known(keys, stored["event_time"])
             asked.update({name: stored[name] for name in missing})
         if ask.key in self._needed and ask.key not in asked:
             asked[ask.key] = _texts(keys)
@@ -119,6 +121,16 @@ def assemble(
     """
     read = definitions if isinstance(definitions, Definitions) else from_json(definitions)
     return Assembler(read, online)(keys, at, request)
+
+
+def _check_known(keys: Sequence[str | None], seen: Array) -> None:
+    """Refuse keys of which nothing is known at all: an answer made of nothing would look like any other."""
+    unknown = np.flatnonzero(seen == NEVER)
+    if unknown.size:
+        raise InvalidValue(
+            f"the online store has no row of key {str(keys[unknown[0]])[:60]!r} at that time ({unknown.size} such)",
+            fix="check key and asked_at, run features materialise, or send what is known as ask.COLUMN",
+        )
 
 
 def _normal(values: Array) -> Array:

@@ -77,6 +77,13 @@ def test_a_server_finds_the_online_store_that_was_made_after_its_first_question(
     take_snapshot(workspace)
     materialise_features(workspace)
     assert np.isfinite(fill(contract, {}, ["v00000"], asked_at)["visit.size"]).all()
+    for keys in (["v00000", "nobody"], ["nobody"]):
+        with pytest.raises(InvalidValue, match=r"no row of key 'nobody' at that time \(1 such\)"):
+            fill(contract, {}, keys, np.repeat(asked_at, len(keys)))
+    with pytest.raises(InvalidValue, match="no row of key 'v00000'"):
+        fill(contract, {}, ["v00000"], np.array([START - DAY]))
+    known = {"kind": np.array(["bus"], dtype=object)}
+    assert fill(contract, known, ["nobody"], asked_at)["visit.kind"].tolist() == ["bus"]
 
 
 def test_a_workspace_is_found_from_a_folder_below(root: Path) -> None:
