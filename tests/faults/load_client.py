@@ -10,8 +10,11 @@ import sys
 import time
 from collections import Counter
 from pathlib import Path
+from typing import cast
 
 import numpy as np
+
+from mainspring.entry.inference.loops import loop_factory
 
 
 class Tally:
@@ -32,30 +35,63 @@ class Tally:
             self.without_wait += 1
 
 
-async def one(port: int, request: bytes, pause_s: float, until: float, tally: Tally) -> None:
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    due = time.monotonic() + pause_s * np.random.default_rng().random()
-    while tally.left > 0 and time.monotonic() < until:
-        if pause_s:
-            await asyncio.sleep(max(0.0, due - time.monotonic()))
-            due = max(due + pause_s, time.monotonic())
-        tally.left -= 1
-        began = time.monotonic()
-        writer.write(request)
-        try:
-            head = await reader.readuntil(b"\r\n\r\n")
-            await reader.readexactly(int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0]))
-        except (asyncio.IncompleteReadError, ConnectionError):
-            tally.lost += 1
+class One(asyncio.Protocol):
+    """One kept connection. Bare callbacks: where client and server share the cores, the client must cost little."""
+
+    def __init__(self, request: bytes, pause_s: float, until: float, tally: Tally) -> None:
+        self._request, self._pause_s, self._until, self._tally = request, pause_s, until, tally
+        self._loop = asyncio.get_running_loop()
+        self._due = time.monotonic() + pause_s * np.random.default_rng().random()
+        self._began, self._got = 0.0, b""
+        self.ended = self._loop.create_future()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        self._later()
+
+    def data_received(self, data: bytes) -> None:
+        self._got += data
+        head, end, rest = self._got.partition(b"\r\n\r\n")
+        if not end or len(rest) < int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0]):
             return
-        tally.saw(head, time.monotonic() - began)
-    writer.close()
+        self._tally.saw(head + end, time.monotonic() - self._began)
+        self._began, self._got = 0.0, b""
+        self._later()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._tally.lost += bool(self._began)
+        self._end()
+
+    def _later(self) -> None:
+        if self._pause_s:
+            self._loop.call_later(max(0.0, self._due - time.monotonic()), self._send)
+            self._due = max(self._due + self._pause_s, time.monotonic())
+        else:
+            self._send()
+
+    def _send(self) -> None:
+        now = time.monotonic()
+        if self._tally.left <= 0 or now >= self._until or self._transport.is_closing():
+            self._transport.close()
+            self._end()
+            return
+        self._tally.left -= 1
+        self._began = now
+        self._transport.write(self._request)
+
+    def _end(self) -> None:
+        if not self.ended.done():
+            self.ended.set_result(None)
 
 
 async def load(port: int, request: bytes, connections: int, per_second: float, seconds: float, count: int) -> Tally:
-    tally, until = Tally(count), time.monotonic() + seconds
+    loop, tally, until = asyncio.get_running_loop(), Tally(count), time.monotonic() + seconds
     pause_s = connections / per_second if per_second else 0.0
-    await asyncio.gather(*(one(port, request, pause_s, until, tally) for _ in range(connections)))
+    made = [
+        await loop.create_connection(lambda: One(request, pause_s, until, tally), "127.0.0.1", port)
+        for _ in range(connections)
+    ]
+    await asyncio.gather(*(protocol.ended for _, protocol in made))
     return tally
 
 
@@ -68,7 +104,8 @@ def main() -> None:
     port, path, body_file, connections, per_second, seconds, count = sys.argv[1:]
     began = time.monotonic()
     request = raw_request(path, Path(body_file).read_bytes())
-    tally = asyncio.run(load(int(port), request, int(connections), float(per_second), float(seconds), int(count)))
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
+        tally = runner.run(load(int(port), request, int(connections), float(per_second), float(seconds), int(count)))
     percentiles = {
         name: [float(x) for x in np.percentile(values, [50, 99, 100])] if values else []
         for name, values in (("good_ms", tally.good), ("refused_ms", tally.refused))

@@ -7,7 +7,6 @@ import contextlib
 import http.client
 import json
 import os
-import random
 import re
 import signal
 import socket
@@ -22,7 +21,6 @@ from urllib.parse import urlsplit
 
 import psutil
 import pytest
-from tests.unit.serve.bad_requests import mutated
 from tests.unit.serve.serving_kit import MODEL, body
 
 ROOT = Path(__file__).parents[2]
@@ -54,14 +52,19 @@ class Running(NamedTuple):
             connection.close()
 
     def load(self, folder: Path, connections: int, per_second: float, seconds: float, count: int = 0) -> dict[str, Any]:
+        with self.loading(folder, connections, per_second, seconds, count) as client:
+            found: dict[str, Any] = json.loads(client.communicate()[0])
+        return found
+
+    def loading(
+        self, folder: Path, connections: int, per_second: float, seconds: float, count: int = 0
+    ) -> "subprocess.Popen[str]":  # fmt: skip
         (folder / "body").write_bytes(GOOD)
-        done = subprocess.run(
+        return subprocess.Popen(
             [sys.executable, str(CLIENT), str(self.port), INFER, str(folder / "body"),
              *map(str, (connections, per_second, seconds, count))],
-            capture_output=True, text=True, check=True,
+            stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
-        found: dict[str, Any] = json.loads(done.stdout)
-        return found
 
 
 @contextlib.contextmanager
@@ -79,44 +82,78 @@ def server(folder: Path, *options: str) -> Iterator[Running]:
                 process.kill()
 
 
-def overloaded(folder: Path, seconds: float) -> tuple[dict[str, Any], ...]:
-    """Return what a 2 ms model says alone, at its peak, at ten times its peak, and just after."""
-    folder.mkdir(exist_ok=True)
-    with server(folder, "--slow-ms", "2") as found:
-        found.load(folder, 2, 0, 2)
-        calm = found.load(folder, 1, 50, 3)
-        peak = found.load(folder, 2, 0, 3)
-        per_second = peak["statuses"]["200"] / peak["seconds"]
-        loaded = found.load(folder, 100, 10 * per_second, seconds)
-        after = found.load(folder, 1, 50, 2)
-        assert found.get("public", "/readyz")[0] == 200
-    return calm, peak, loaded, after
+class Round(NamedTuple):
+    """What a 2 ms model says alone, at its peak, at ten times its peak, and just after.
+
+    beside: what a second such server, asked now and then, says while the first one is overloaded: the latency of an
+    unloaded server in the same seconds on the same cores, which the load and whatever else runs keep busy.
+    """
+
+    calm: dict[str, Any]
+    peak: dict[str, Any]
+    loaded: dict[str, Any]
+    beside: dict[str, Any]
+    after: dict[str, Any]
+
+    def broken(self) -> list[str]:
+        """Name the promises of F29 that this round did not keep."""
+        calm, loaded, beside = self.calm["good_ms"], self.loaded["good_ms"], self.beside["good_ms"]
+        goodput, peak = (found["statuses"]["200"] / found["seconds"] for found in (self.loaded, self.peak))
+        kept = {
+            "accepted p50": loaded[0] <= 3 * calm[0], "accepted p99": loaded[1] <= 3 * max(calm[1], beside[1]),
+            "goodput": goodput >= 0.8 * peak, "refused in 50 ms": self.loaded["refused_ms"][1] <= 50,
+            "after": self.after["good_ms"][0] <= 2 * calm[0],
+        }  # fmt: skip
+        return [name for name, holds in kept.items() if not holds]
+
+
+@contextlib.contextmanager
+def twins(folder: Path) -> Iterator[tuple[Running, Running]]:
+    (folder / "beside").mkdir()
+    with server(folder, "--slow-ms", "2") as found, server(folder / "beside", "--slow-ms", "2") as beside:
+        found.load(folder, 2, 0, 1)
+        beside.load(folder / "beside", 1, 0, 1)
+        yield found, beside
+
+
+def overloaded(found: Running, beside: Running, folder: Path, seconds: float) -> Round:
+    calm = found.load(folder, 1, 100, 2)
+    peak = found.load(folder, 2, 0, 2)
+    offered = 10 * peak["statuses"]["200"] / peak["seconds"]
+    with beside.loading(folder / "beside", 1, 50, seconds) as other:
+        loaded = found.load(folder, 100, offered, seconds)
+        alone = json.loads(other.communicate()[0])
+    after = found.load(folder, 1, 100, 2)
+    assert found.get("public", "/readyz")[0] == 200
+    assert set(loaded["statuses"]) == {"200", "503"}
+    assert loaded["lost"] == loaded["without_wait"] == 0
+    assert set(after["statuses"]) == {"200"}
+    return Round(calm, peak, loaded, alone, after)
 
 
 def test_overload_is_refused_early_with_a_time_to_wait_and_goes_by(tmp_path: Path) -> None:
-    _, _, loaded, after = overloaded(tmp_path, 2)
+    with server(tmp_path, "--slow-ms", "2") as found:
+        found.load(tmp_path, 2, 0, 1)
+        loaded = found.load(tmp_path, 100, 5_000, 1.5)
+        after = found.load(tmp_path, 1, 50, 1)
     assert set(loaded["statuses"]) == {"200", "503"}
     assert loaded["lost"] == loaded["without_wait"] == 0
-    assert min(loaded["statuses"]["503"], loaded["statuses"]["200"]) > 10  # how many is the machine's affair
+    assert min(loaded["statuses"].values()) > 10  # how many is the machine's affair
     assert set(after["statuses"]) == {"200"}
 
 
 @pytest.mark.slow
 def test_f29_ten_times_overload_of_a_2_ms_model(tmp_path: Path) -> None:
-    """Client and server share the cores with whatever else runs, so the best of three tries counts.
+    """Client and server share the cores with whatever else runs, which only makes figures worse.
 
-    The accepted p99 is bound on a virtual clock (test_serve_admission).
+    So the load goes on for up to a minute in rounds, each with its own figures of the model alone, until one was
+    disturbed so little that it kept every promise; a server that does not keep them has no such round.
     """
-    seen: list[list[str]] = []
-    while not seen or (seen[-1] and len(seen) < 3):
-        calm, peak, loaded, after = overloaded(tmp_path / str(len(seen)), 20)
-        goodput = loaded["statuses"]["200"] / loaded["seconds"] / (peak["statuses"]["200"] / peak["seconds"])
-        kept = {
-            "accepted": loaded["good_ms"][0] <= 3 * calm["good_ms"][0], "goodput": goodput >= 0.8,
-            "refused": loaded["refused_ms"][1] <= 50, "after": after["good_ms"][0] <= 2 * calm["good_ms"][0],
-        }  # fmt: skip
-        seen.append([name for name, holds in kept.items() if not holds])
-    assert seen[-1] == [], (seen, calm, peak, loaded, after)
+    seen: list[Round] = []
+    with twins(tmp_path) as (found, beside):
+        while not seen or (seen[-1].broken() and len(seen) < 6):
+            seen.append(overloaded(found, beside, tmp_path, 8))
+    assert seen[-1].broken() == [], [(one.broken(), one) for one in seen]
 
 
 @pytest.mark.parametrize("count", [200, pytest.param(2_000, marks=pytest.mark.slow)])
@@ -224,29 +261,6 @@ def until_refused(port: int, answered: list[int], failures: list[str]) -> None:
             failures.append(str(response.status))
         answered[0] += 1
         time.sleep(0.008)
-
-
-PATHS = (INFER, f"/v1/models/{MODEL}:predict", "/api/v1.0/predictions", "/invocations")
-
-
-@pytest.mark.parametrize("count", [300, pytest.param(10_000, marks=pytest.mark.slow)])
-def test_f35_fuzzed_bodies_are_4xx_and_leave_it_healthy(tmp_path: Path, count: int) -> None:
-    source, good = random.Random(35), json.dumps(body(3)).encode()
-    with server(tmp_path) as found:
-        connection, statuses = http.client.HTTPConnection("127.0.0.1", found.port, timeout=20), set[int]()
-        for turn in range(count):
-            connection.request("POST", PATHS[turn % len(PATHS)], mutated(good, source))
-            response = connection.getresponse()
-            content = response.read()
-            statuses.add(response.status)
-            assert response.status == 200 or 400 <= response.status < 500, content[:300]
-            assert b"Traceback" not in content
-        connection.close()
-        began = time.monotonic()
-        assert found.get("public", "/readyz")[0] == 200
-        assert time.monotonic() - began < 0.1 or count < 1_000
-        assert found.process.poll() is None
-        assert 400 in statuses
 
 
 @pytest.mark.slow

@@ -4,11 +4,12 @@ Nothing here sleeps or reads a clock: time comes in as monotonic seconds, so an 
 
 **Concurrency.** Additive increase, multiplicative decrease on latency (Chiu and Jain 1989; the use of the ratio of
 present to unloaded latency as the signal is that of TCP Vegas, Brakmo and Peterson 1995, and of Netflix's
-concurrency-limits). A window of answers whose median takes `tolerance` times the unloaded latency, and `unnoticed_s`
-more than it, shrinks the limit by a fifth: a model of 50 us that took 200 for a moment met the system's scheduler, not
-overload. A window that used the whole limit raises it by one, if even latency that grows with it stays bearable. The
-unloaded latency is measured with the limit at 1 for a moment every `probe_s` seconds while the limit is in use: under
-steady overload nothing else shows it.
+concurrency-limits). A window of answers whose median takes more than `tolerance` times the unloaded latency and
+`unnoticed_s` on top shrinks the limit by a fifth: a model of 50 us that took 200 for a moment met the system's
+scheduler, not overload, and what a 2 ms model answers goes from thread to thread three times. A window that used the
+whole limit raises it by one, if even latency that grows with it stays bearable. The unloaded latency is measured with
+the limit at 1 for a moment every `probe_s` seconds while the limit is in use: under steady overload nothing else shows
+it.
 
 **Keys.** A token bucket each for requests a second and for rows in a period. A large request may go into debt, which
 the next ones wait off: so no request is too large to ever be let in.
@@ -32,7 +33,7 @@ _FEW, _LONG_S = 3, 1.0  # a slow model, or a probe, is judged on few answers
 class ConcurrencyRules:
     """How a limit moves. smallest, first, largest: requests at once. Times in seconds.
 
-    tolerance: how many times the unloaded latency is still fast; unnoticed_s: what may be added to it at all times.
+    tolerance: how many times the unloaded latency is still fast; unnoticed_s: what may come on top at all times.
     samples: answers that make a window.
     """
 
@@ -40,7 +41,7 @@ class ConcurrencyRules:
     first: int = 8
     largest: int = 1_000
     tolerance: float = 2.5
-    unnoticed_s: float = 0.003
+    unnoticed_s: float = 0.002
     samples: int = 16
     window_s: float = 0.1
     probe_s: float = 30.0
@@ -100,7 +101,7 @@ class ConcurrencyLimit:
             fastest = min(window)
             self.unloaded_s = min(self.unloaded_s, fastest) if self.unloaded_s else fastest
             usual = median(window)
-            bearable = max(rules.tolerance * self.unloaded_s, self.unloaded_s + rules.unnoticed_s)
+            bearable = rules.tolerance * self.unloaded_s + rules.unnoticed_s
             if usual > bearable:
                 self.limit = max(rules.smallest, int(self.limit * _SHRINK))
             elif self._used_up and usual * (self.limit + 1) / self.limit <= bearable:

@@ -83,8 +83,23 @@ def with_rows(protocol: str, winds: list[Any], carriers: list[Any]) -> bytes:
 def of_every_protocol(protocol: str) -> dict[str, bytes]:
     """Bodies that every protocol must refuse: cases 39, 40, 42 to 48."""
     good = with_rows(protocol, WINDS, CARRIERS)
-    first, rest = good[:1], good[1:]
     half = good.replace(b"0.5", b"%s")
+    return {
+        **of_json(good, b"0.5", b"AA"),
+        "43 text NaN": half % b'"NaN"',
+        "47 boolean": half % b"true",
+        "48 text for a number": half % b'"0.5"',
+        "48 number for a text": good.replace(b'"AA"', b"1"),
+        "48 misspelt": good.replace(b"weather.wind", b"weather.winds") if b"weather" in good else half % b'""',
+        "50 no rows": with_rows(protocol, [], []),
+        "50 too many rows": with_rows(protocol, [1.0] * 1_001, ["AA"] * 1_001),
+    }
+
+
+def of_json(good: bytes, number: bytes, text: bytes) -> dict[str, bytes]:
+    """What is wrong with a JSON body whatever it means. number, text: what stands in the good one."""
+    first, rest = good[:1], good[1:]
+    half = good.replace(number, b"%s")
     digits = {f"45 {count} digits": half % (b"9" * count) for count in (400, 5_000)}
     return {
         "39 empty": b"",
@@ -100,26 +115,19 @@ def of_every_protocol(protocol: str) -> dict[str, bytes]:
         "40 comment": b"/* */" + good,
         "40 single quotes": good.replace(b'"', b"'"),
         "41 utf-16": good.decode().encode("utf-16"),
-        "41 not utf-8": good.replace(b"AA", b"\xff\xfe"),
+        "41 not utf-8": good.replace(text, b"\xff\xfe"),
         "42 first member twice": first + rest[: rest.index(b":")] + b":1," + rest,
         "42 escaped twin": first + b'"\\u0061":1,"a":2,' + rest,
         "43 NaN": half % b"NaN",
         "43 Infinity": half % b"-Infinity",
         "43 1e999": half % b"1e999",
-        "43 text NaN": half % b'"NaN"',
         "44 depth 1,000": half % (b"[" * 1_000 + b"]" * 1_000),
         "44 depth 100,000": half % (b"[" * 100_000 + b"]" * 100_000),
         "44 only depth": b"[" * 1_000_000,
         "44 deep objects": b'{"a":' * 100_000 + b"1" + b"}" * 100_000,
         **digits,
-        "46 lone surrogate": good.replace(b"AA", b"\\ud800"),
-        "47 boolean": half % b"true",
+        "46 lone surrogate": good.replace(text, b"\\ud800"),
         "48 object": half % b"{}",
-        "48 text for a number": half % b'"0.5"',
-        "48 number for a text": good.replace(b'"AA"', b"1"),
-        "48 misspelt": good.replace(b"weather.wind", b"weather.winds") if b"weather" in good else half % b'""',
-        "50 no rows": with_rows(protocol, [], []),
-        "50 too many rows": with_rows(protocol, [1.0] * 1_001, ["AA"] * 1_001),
     }
 
 

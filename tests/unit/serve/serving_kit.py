@@ -25,6 +25,7 @@ from mainspring.kernel.errors import Damaged, MainspringError
 from mainspring.kernel.records import LoggedRequest
 from mainspring.kernel.times import Clock, FixedClock
 from mainspring.serve.admission import ConcurrencyRules
+from mainspring.serve.explaining import Explaining
 from mainspring.serve.fleet import Fleet, Member
 from mainspring.serve.inference import Asked, Reply, infer_now
 from mainspring.serve.log import PredictionLog
@@ -252,8 +253,14 @@ class RealClock:
         return time.time_ns() // 1_000
 
 
-def fleet_of(parts: Parts, log: PredictionLog, labels: Labels | None = None) -> Fleet:
-    return Fleet((Member(label="", plane=parts.plane, log=log, reconciler=parts.reconciler, labels=labels),))
+def fleet_of(
+    parts: Parts, log: PredictionLog, labels: Labels | None = None, explaining: Explaining | None = None
+) -> Fleet:  # fmt: skip
+    return Fleet((
+        Member(
+            label="", plane=parts.plane, log=log, reconciler=parts.reconciler, labels=labels, explaining=explaining
+        ),
+    ))  # fmt: skip
 
 
 ROOMY = DeskRules(concurrency=ConcurrencyRules(smallest=100, first=100))  # admission has tests of its own

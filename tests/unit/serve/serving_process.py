@@ -13,15 +13,19 @@ import time
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 from tests.unit.serve.serving_kit import Parts, RealClock, TinyEngine, fleet_of
 
+from mainspring.adapters.files.label_inbox import LabelInbox
 from mainspring.adapters.files.logs import SegmentWriter
 from mainspring.entry.inference.access import KeyRing, NoTokens
 from mainspring.entry.inference.binding import Address, Addresses, Listening
 from mainspring.entry.inference.protocol import Deadlines
 from mainspring.entry.inference.server import Stop, run
 from mainspring.entry.inference.supervisor import supervise
+from mainspring.serve.explaining import Explaining
 from mainspring.serve.log import PredictionLog
+from mainspring.serve.questions import Explanation
 from mainspring.stats.columns import Columns, Floats
 
 DRAIN_S = 0.3
@@ -40,6 +44,20 @@ class Deadly(TinyEngine):
         if "KILL" in columns["schedule.carrier"].tolist():
             os._exit(139)
         return super().__call__(columns)
+
+
+class Equal:
+    """Explains every row alike."""
+
+    def explain(self, digest: str, columns: Columns, /) -> Explanation:
+        rows = len(columns["weather.wind"])
+        return Explanation(
+            method="equal", unit="probability", inputs=tuple(columns), base=np.full(rows, 0.5),
+            values=np.zeros((rows, len(columns))),
+        )  # fmt: skip
+
+    def close(self) -> None:
+        pass
 
 
 def announce(at: Addresses) -> None:
@@ -72,8 +90,10 @@ def serve(given: argparse.Namespace) -> None:
         parts.releases.set(1, 2, weight=25)
     if worker:
         threading.Thread(target=end_with_parent, args=(stop,), daemon=True).start()
+    labels = LabelInbox(given.folder / "labels") if given.all else None
+    explaining = Explaining(parts.plane, Equal()) if given.all else None
     run(
-        fleet_of(parts, log), KeyRing(NoTokens(), RealClock()), stop=stop,
+        fleet_of(parts, log, labels, explaining), KeyRing(NoTokens(), RealClock()), stop=stop,
         listening=Listening(drain_s=DRAIN_S, listener=given.listener, deadlines=deadlines, grpc=grpc_of(given)),
         ready=announce_all if worker or given.json else announce,
     )  # fmt: skip
@@ -97,6 +117,7 @@ if __name__ == "__main__":
     reader.add_argument("--grpc", type=int, default=-1)
     reader.add_argument("--slow-ms", type=float, default=0)
     reader.add_argument("--deadline-s", type=float, default=10)
+    reader.add_argument("--all", action="store_true", help="take labels and explain, too")
     reader.add_argument("--json", action="store_true")
     given = reader.parse_args()
     if given.workers:

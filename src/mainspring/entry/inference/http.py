@@ -19,6 +19,7 @@ from mainspring.entry.inference.bodies import (
     send_json,
 )
 from mainspring.entry.inference.desk import HANDLED, Desk, Target, target_of
+from mainspring.entry.inference.heads import wire_of
 from mainspring.entry.inference.probes import Probes
 from mainspring.entry.inference.routed import Call, Handler, RoutedApp
 from mainspring.entry.inference.routes import PUBLIC, RouteTable
@@ -84,6 +85,7 @@ class PublicApp:
         self._desk.gate.check("label", call.headers.get(b"authorization"), member.model)  # the path may name none
         if member.labels is None:
             raise UnknownRoute("this server takes no labels", fix="mainspring label FILE")
+        wire_of(call.headers, V1)  # JSON alone: what a page of a browser may post anywhere is no label
         body = await read_body(call.receive, call.headers, arriving=self._desk.arriving)
         form = FORMS[call.route.handler.removeprefix("feedback.")]
         now = member.plane.clock.now()

@@ -16,7 +16,7 @@ from mainspring.serve.errors import UnknownRoute, WrongMethod
 Policy = Literal["open"] | Role
 SEGMENTS: Mapping[str, str] = {
     "model": "[A-Za-z0-9_.-]{1,128}", "version": "[1-9][0-9]{0,8}",
-    "namespace": "[a-z0-9.-]{1,63}", "deployment": "[a-z0-9.-]{1,63}",
+    "namespace": "[a-z0-9][a-z0-9.-]{0,62}", "deployment": "[a-z0-9][a-z0-9.-]{0,62}",
 }  # fmt: skip
 PLACE = re.compile(r"\{([a-z]+)\}")
 
