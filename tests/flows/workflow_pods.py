@@ -11,6 +11,7 @@ import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,7 @@ class Cluster:
         spec = template["spec"]
         templates = {one["name"]: one for one in spec["templates"]}
         values = {item["name"]: item["value"] for item in spec["arguments"]["parameters"]} | given
-        words = {"workflow.name": name}
+        words = {"workflow.name": name, "workflow.creationTimestamp": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"}
         phase = self._dag(templates, templates[spec["entrypoint"]], values, words)
         self._pod(templates[spec["onExit"]], {}, {**words, "workflow.status": phase})
         return phase

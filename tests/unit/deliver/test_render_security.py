@@ -119,8 +119,8 @@ def test_who_may_call_follows_the_gateway_that_is_named() -> None:
     route = {"gateway": {"name": "edge", "namespace": "gateways", "hostnames": ()}}
     found = documents(networks.files(project(options=route)))
     server = next(d for d in found if d["metadata"]["name"] == "flight-delay-server")
-    (peer,) = server["spec"]["ingress"][0]["from"]
-    assert peer["namespaceSelector"]["matchLabels"] == {"kubernetes.io/metadata.name": "gateways"}
+    peers = [peer["namespaceSelector"]["matchLabels"] for peer in server["spec"]["ingress"][0]["from"]]
+    assert peers == [{"kubernetes.io/metadata.name": name} for name in ("gateways", "envoy-gateway-system")]
 
 
 def test_a_wide_network_is_told_and_narrowed_by_naming_it() -> None:

@@ -80,6 +80,7 @@ RUN python -m venv C:/venv; \\
 WORKDIR C:\\\\project
 USER ContainerUser
 EXPOSE {port} {metrics}
+HEALTHCHECK --interval=10s --timeout=3s --start-period=20s CMD ["C:/venv/Scripts/python.exe", "-c", "{probe}"]
 ENTRYPOINT ["C:/venv/Scripts/mainspring.exe"]
 CMD ["serve", "--host", "0.0.0.0", "--port", "{port}"]
 """

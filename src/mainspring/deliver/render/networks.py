@@ -20,9 +20,10 @@ GRPC_PORT, PROXY_PORT, DNS_PORT, HTTPS, SSH, API_PORT, PUSH_PORT = 8081, 8080, 5
 PRIVATE = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")
 _NOT_PUBLIC = [*PRIVATE, "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16"]
 _WHY = "mainspring.dev/why"
+_PROXIES = "envoy-gateway-system"  # Envoy Gateway's proxies do not run in the namespace of their Gateway
 _GATEWAYS = {
     "deployment": ("ingress-nginx",), "rollouts": ("ingress-nginx",),
-    "kserve": ("kserve", "istio-system", "knative-serving"), "seldon": ("istio-system", "seldon-system"),
+    "kserve": ("kserve", _PROXIES, "istio-system", "knative-serving"), "seldon": ("istio-system", "seldon-system"),
 }  # fmt: skip
 _SEEN = {  # which stores a job opens; the server opens no ledger
     "server": ("models", "online"), "steps": ("ledger", "models", "tables", "tracking"),
@@ -85,7 +86,7 @@ def _policy(subject: Subject, place: Place, name: str, pods: dict[str, str], bod
 
 def _callers(place: Place) -> Sequence[str]:
     route = place.options.get("gateway")
-    return place.network.callers or ((str(route["namespace"]),) if route else _GATEWAYS[place.platform])
+    return place.network.callers or ((str(route["namespace"]), _PROXIES) if route else _GATEWAYS[place.platform])
 
 
 def _identity(place: Place) -> Iterator[Rule]:
