@@ -4,8 +4,9 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 from prometheus_client.parser import text_string_to_metric_families
-from tests.unit.serve.serving_kit import MODEL, Parts, RunningServer, TinyEngine, body, digest, running
+from tests.unit.serve.serving_kit import MODEL, BrokenEngine, Parts, RunningServer, TinyEngine, body, digest, running
 
 from mainspring.adapters.prometheus.exposition import ReadingsFile, shown
 from mainspring.entry.inference.binding import Listening
@@ -37,6 +38,18 @@ def test_a_cache_counts_its_hits_and_without_one_there_is_no_such_number(tmp_pat
     assert after["mainspring_cache_bytes"] > 0
     with running(tmp_path / "plain") as server:
         assert not any(name.startswith("mainspring_cache") for name in scraped(server))
+
+
+def test_what_each_version_answered_and_failed_is_told_apart(tmp_path: Path) -> None:
+    parts = Parts()
+    parts.models.add(1, BrokenEngine(lambda scores: scores * (np.nan if len(scores) == 5 else 1.0), 0.0))
+    parts.models.add(2, BrokenEngine(lambda scores: scores * np.nan))
+    parts.releases.set(1, 2, 100)
+    with running(tmp_path, parts) as server:
+        assert [server.infer(body(rows))[0] for rows in (3, 4, 5)] == [200, 200, 500]
+        text = server.ask("GET", "/metrics")[2].decode()
+    for name, version, value in (("rows", 1, 7.0), ("failures", 1, 1.0), ("failures", 2, 2.0)):
+        assert f'mainspring_version_{name}_total{{model="{MODEL}",version="{version}"}} {value}' in text
 
 
 def test_the_process_tells_what_it_costs(tmp_path: Path) -> None:

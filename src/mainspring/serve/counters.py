@@ -18,6 +18,7 @@ class Counters:
         self.rows = 0
         self.refused: Counter[str] = Counter()
         self.rows_by_version: Counter[int] = Counter()
+        self.failed_by_version: Counter[int] = Counter()
         self.challenger_requests = 0
         self.challenger_failures: Counter[str] = Counter()
         self.fallback_rows = 0
@@ -30,6 +31,11 @@ class Counters:
         self.latency[bisect_left(LATENCY_BOUNDS_US, took_us)] += 1
         self.latency_sum_us += took_us
         self.requests += 1
+
+    def challenger_failed(self, number: int, reason: str) -> None:
+        """Count a request in which a challenger, the version of this number, failed."""
+        self.challenger_failures[reason] += 1
+        self.failed_by_version[number] += 1
 
     def with_those_of(self, others: "Iterable[Counters]") -> "Counters":
         """Return the sums of these and other threads' counts of answers; the rest is counted here alone."""

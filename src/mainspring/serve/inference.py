@@ -9,7 +9,7 @@ import time
 
 import msgspec
 
-from mainspring.serve.errors import DeadlinePassed
+from mainspring.serve.errors import DeadlinePassed, ModelFailed
 from mainspring.serve.plane import Plane
 from mainspring.serve.questions import Codec, Encoded, Wire
 from mainspring.serve.scoring import Prepared, Scored
@@ -55,7 +55,12 @@ def infer_now(plane: Plane, codec: Codec, body: bytes, ask: Asked) -> Reply:
     prepared = _prepared(plane, codec, body, ask)
     if prepared.block is None and plane.rules.store_waits:
         raise MustWait
-    return _replied(plane, codec, prepared, plane.score(prepared), started)
+    try:
+        scored = plane.score(prepared)
+    except ModelFailed:
+        plane.counters.failed_by_version[prepared.serving.champion.number] += 1
+        raise
+    return _replied(plane, codec, prepared, scored, started)
 
 
 async def infer(plane: Plane, codec: Codec, body: bytes, ask: Asked) -> Reply:
@@ -68,6 +73,9 @@ async def infer(plane: Plane, codec: Codec, body: bytes, ask: Asked) -> Reply:
     try:
         async with asyncio.timeout(ask.deadline_s):
             scored = await plane.turns.scored(prepared)
+    except ModelFailed:
+        plane.counters.failed_by_version[prepared.serving.champion.number] += 1
+        raise
     except TimeoutError as error:
         raise DeadlinePassed("the model did not answer in time", fix="wait longer, or ask less often") from error
     return _replied(plane, codec, prepared, scored, started)

@@ -242,7 +242,7 @@ class Plane:
         challenger.pace.saw(heard.took, prepared.question.rows)
         self.counters.challenger_requests += 1
         if heard.failure:
-            self.counters.challenger_failures[heard.failure] += 1
+            self.counters.challenger_failed(challenger.number, heard.failure)
         if current is not None and current.routing.commit == prepared.serving.routing.commit:
             self.override.saw(heard.failure, heard.took, beside_us)
 

@@ -115,6 +115,12 @@ def _traffic(member: Member) -> Iterator[Metric]:
     for number, rows in sorted(counts.rows_by_version.items())[-_VERSIONS:]:
         versions.add_metric([model, str(number)], rows)
     yield versions
+    failed = CounterMetricFamily(
+        "mainspring_version_failures", "Requests that a version failed", labels=["model", "version"]
+    )
+    for number in sorted(counts.rows_by_version.keys() | counts.failed_by_version.keys())[-_VERSIONS:]:
+        failed.add_metric([model, str(number)], counts.failed_by_version[number])
+    yield failed
 
 
 def _process() -> Iterator[Metric]:
