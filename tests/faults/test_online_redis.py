@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import grpc
 import numpy as np
 import pytest
 from onnx import TensorProto, helper
@@ -31,6 +32,7 @@ from mainspring.data.views import to_json
 from mainspring.deliver.ports import SIGNATURE
 from mainspring.deliver.release import Champion, Release
 from mainspring.entry.cli.group import run
+from mainspring.entry.inference.grpc import messages
 from mainspring.kernel.contract import Contract, Input
 from mainspring.security.keys import public_of
 from mainspring.security.manifests import manifest_of
@@ -102,12 +104,13 @@ class Served:
         argv = [
             sys.executable, "-m", "mainspring", "-C", str(folder), "serve", "--env", "production", "--json", "--port",
             "0", "--release-file", str(root / "release.yaml"), "--trust", str(root / "trust"), "--drain", "0",
-            "--models", (root / "bucket").as_uri(),
+            "--models", (root / "bucket").as_uri(), "--grpc-port", "0",
             *(["--online", online] if online else []),
         ]  # fmt: skip
         self.process = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True)
         assert self.process.stdout is not None
-        self.url: str = json.loads(self.process.stdout.readline())["public"] + "/v2/models/small/infer"
+        self.at: dict[str, str] = json.loads(self.process.stdout.readline())
+        self.url = self.at["public"] + "/v2/models/small/infer"
 
     def ask(self, document: object, **headers: str) -> tuple[int, Any, str]:
         """Return status, answer and Retry-After."""
@@ -277,6 +280,36 @@ def test_requests_that_wait_are_answered_in_turn_on_their_connection(pod: Served
                     name, _, value = line.lower().partition(b":")
                     length = int(value) if name == b"content-length" else length
                 assert json.loads(stream.read(length))["outputs"][0]["data"] == wanted
+
+
+def test_over_grpc_the_same_answers(pod: Served, keys: list[str]) -> None:
+    request = messages.message("inference.ModelInferRequest")(model_name="small")
+    tensor = request.inputs.add(name="@key", datatype="BYTES", shape=[5])
+    tensor.contents.bytes_contents.extend(key.encode() for key in keys[:5])
+    with grpc.insecure_channel(pod.at["grpc"]) as channel:
+        infer = channel.unary_unary(
+            "/inference.GRPCInferenceService/ModelInfer", type(request).SerializeToString,
+            messages.message("inference.ModelInferResponse").FromString,
+        )  # fmt: skip
+        (output,) = infer(request, timeout=SOON_S).outputs
+    assert list(output.contents.fp64_contents) == pod.ask(by_key(*keys[:5]))[1]
+
+
+def test_a_look_brings_features_up_to_date_and_goes_on_without_redis(
+    tmp_path: Path, redis: RedisServer, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = make_workspace(tmp_path / "small", rows=60)
+    there = PRODUCTION.replace("PORT/3", f"{redis.place.port}/4")
+    (folder / "mainspring.yaml").write_text(FILE.replace("environments: {local: {}}\n", there), "utf-8")
+    monkeypatch.setenv("ONLINE_PASSWORD", PASSWORD)
+    look = ["-C", str(folder), "watch", "--once", "--env", "production"]
+    for said in ("rows of features written", "\n0 rows of features written", "not brought up to date"):
+        assert run(look) == 0
+        told = capsys.readouterr()
+        assert said in "\n" + told.err + told.out
+        if said.startswith("\n"):
+            monkeypatch.setenv("ONLINE_PASSWORD", "wrong-one")
+    assert "wrong-one" not in told.err
 
 
 def rows(value: float, count: int) -> Columns:
