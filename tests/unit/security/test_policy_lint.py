@@ -1,6 +1,7 @@
 """The policy lint finds every fault of an unsafe tree, nothing in a safe one, and survives any file."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mainspring.adapters.yaml.dump import dump
-from mainspring.adapters.yaml.read import MAX_BYTES, read_text, read_tree
+from mainspring.adapters.yaml.read import MAX_BYTES, kind_of, read_text, read_tree
 from mainspring.deliver.render.content import Objects
 from mainspring.kernel.errors import InvalidValue
 from mainspring.security.lint import RULES, Severity, lint, sarif
@@ -41,6 +42,7 @@ GROUPS = {
     "secret.yaml": {"secret-inline"},
     "docker-compose.yml": {"pod-privilege", "pod-host", "image-mutable", "secret-inline", "compose-published"},
     "broken.yaml": {"not-readable"},
+    "names.yaml": {"port-missing", "secret-missing", "role-dangling", "rbac-wildcard"},
 }  # fmt: skip
 FOUND = lint(read_tree(UNSAFE))
 
@@ -188,3 +190,54 @@ def test_only_a_pod_that_runs_for_ever_needs_probes(policy: str, asked: bool) ->
     pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a", "namespace": "b"}, "spec": spec}
     found = lint([read_text("pod.yaml", "kubernetes", dump(Objects([pod])))])
     assert ("pod-probes" in {item.rule.id for item in found}) == asked
+
+
+def test_names_that_lead_nowhere_are_told_once_each() -> None:
+    told = sorted((item.line, item.what) for item in FOUND if item.rule.severity is Severity.WARNING)
+    here = [what for line, what in told if any(item.path == "names.yaml" and item.what == what for item in FOUND)]
+    assert sorted(here) == [
+        "Secret 'web-pins' is made by no file", "no Service 'web' has {'number': 8080}",
+        "no binding uses role 'writer'",
+        "no pod opens port 'web'", "role 'reader' is in no file",
+    ]  # fmt: skip
+
+
+def rules_in(path: str, text: str) -> set[str]:
+    kind = kind_of(Path(path))
+    assert kind is not None
+    return {item.rule.id for item in lint([read_text(path, kind, text)])}
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "rule"),
+    [
+        (".github/workflows/a.yml", "permissions: write-all\njobs: {a: {steps: []}}\n", "workflow-permissions"),
+        (".github/actions/a/action.yml", "runs: {steps: [{uses: actions/cache@v4}]}\n", "action-unpinned"),
+        (
+            ".github/workflows/a.yml",
+            "on: {pull_request_target: {}}\npermissions: {}\njobs:\n  a:\n    steps:\n"
+            "    - {uses: './x', with: {ref: '${{ github.event.pull_request.head.sha }}'}}\n",
+            "workflow-injection",
+        ),
+        ("a.sh", "docker login -u me -p hunter22 registry.example\n", "secret-on-command-line"),
+        ("values.yaml", "key: AKIA" + "ABCDEFGHIJKLMNOP\n", "secret-inline"),
+        ("README.md", "token: ghp_" + "a" * 36 + "\n", "secret-inline"),
+    ],
+)
+def test_faults_of_strangers_trees(path: str, text: str, rule: str) -> None:
+    assert rule in rules_in(path, text)
+
+
+def test_an_init_container_ends_and_needs_no_probes() -> None:
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a", "namespace": "a"}, "spec": safe_pod()}
+    pod["spec"]["initContainers"] = [{"name": "first", "image": "x"}]  # type: ignore[index]
+    found = lint([read_text("a.yaml", "kubernetes", json.dumps(pod))])
+    assert "first" in str([item.what for item in found])
+    assert "pod-probes" not in {item.rule.id for item in found}
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes")
+def test_a_pipe_and_a_link_are_not_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.yaml")
+    (tmp_path / "link.yaml").symlink_to(UNSAFE / "role.yaml")
+    assert read_tree(tmp_path) == []

@@ -24,7 +24,7 @@ _SKIPPED = {".git", ".mainspring", ".venv", "venv", "node_modules", "__pycache__
 _YAML = {".yaml", ".yml"}
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml composes twelve times as fast; it builds nothing
 _COMPOSE = re.compile(r"(docker-|podman-)?compose([.-][a-z0-9_.-]+)?\.ya?ml")
-_PIPELINES = {".gitlab-ci.yml", ".gitlab-ci.yaml"}
+_PIPELINES = {".gitlab-ci.yml", ".gitlab-ci.yaml", "action.yml", "action.yaml"}
 
 
 def read_tree(root: Path) -> list[Source]:
@@ -66,7 +66,7 @@ def _files(root: Path) -> Iterator[Path]:
             if path.is_dir():
                 if path.name not in _SKIPPED and not _is_chart_templates(path):
                     pending.append(path)
-            elif kind_of(path):
+            elif kind_of(path) and path.is_file():  # a pipe would never end
                 yield path
 
 

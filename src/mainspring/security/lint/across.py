@@ -31,13 +31,18 @@ class Found(NamedTuple):
     line: int
 
 
+def placed_in(sources: Sequence[Source]) -> list[Placed]:
+    """Return every object of the files."""
+    return [Placed(source, index, document) for source in sources for index, document in source.objects()]
+
+
 def judge(sources: Sequence[Source]) -> list[Found]:
     """Return what is wrong between the objects of all files."""
-    placed = [Placed(source, index, document) for source in sources for index, document in source.objects()]
+    placed = placed_in(sources)
     return [*_networks(placed), *_services(placed), *_monitors(placed), *_files(sources)]
 
 
-def _of(placed: list[Placed], *kinds: str) -> list[Placed]:
+def _of(placed: Sequence[Placed], *kinds: str) -> list[Placed]:
     return [item for item in placed if item.document["kind"] in kinds]
 
 
@@ -66,13 +71,22 @@ def _pod_labels(item: Placed) -> dict[str, Any]:
     return mapped(at(item.document, path))
 
 
+def _workloads(service: Placed, placed: Sequence[Placed]) -> list[Placed]:
+    every = _of(placed, "Pod", "Deployment", "StatefulSet", "DaemonSet", "Rollout")
+    return [item for item in every if item.namespace == service.namespace]
+
+
+def chosen_pods(service: Placed, placed: Sequence[Placed]) -> list[Placed]:
+    """Return the objects whose pods a Service selects."""
+    wanted = mapped(at(service.document, ("spec", "selector"))).items()
+    return [item for item in _workloads(service, placed) if wanted and wanted <= _pod_labels(item).items()]
+
+
 def _services(placed: list[Placed]) -> list[Found]:
-    workloads = _of(placed, "Pod", "Deployment", "StatefulSet", "DaemonSet", "Rollout")
     found = []
     for item in _of(placed, "Service"):
         wanted = mapped(at(item.document, ("spec", "selector")))
-        same = [w for w in workloads if w.namespace == item.namespace]
-        if wanted and same and not any(wanted.items() <= _pod_labels(w).items() for w in same):
+        if wanted and _workloads(item, placed) and not chosen_pods(item, placed):
             line = item.source.line(item.place, ("spec", "selector"))
             found.append(Found("service-selects-nothing", item.source, f"selector {wanted} finds no pod", line))
     return found

@@ -22,6 +22,8 @@ def judge(source: Source, report: Report) -> None:
         _namespace(source, index, document, report)
         if document["kind"] in _ROLES:
             _role(source, index, document, report)
+        if at(document, ("roleRef", "name")) == "cluster-admin":
+            report("rbac-wildcard", "a binding to cluster-admin", source.line(index, ("roleRef",)))
         if document["kind"] in ("CronJob", "CronWorkflow"):
             _schedule(source, index, document, report)
         if document["kind"] in ("SeldonDeployment", "InferenceService", "ServingRuntime"):

@@ -6,7 +6,8 @@ the grammar: without one nothing is excused. The same comment in the first ten l
 
 from collections.abc import Callable, Sequence
 
-from mainspring.security.lint import across, cluster, compose, gitops, pipelines, pods, scripts
+from mainspring.security.leaks import leaks
+from mainspring.security.lint import across, cluster, compose, gitops, names, pipelines, pods, scripts
 from mainspring.security.lint.findings import RULES, Finding
 from mainspring.security.lint.sources import ALLOW, Report, Source
 
@@ -36,7 +37,9 @@ def lint(sources: Sequence[Source]) -> list[Finding]:
             continue
         for judge in _BY_KIND[source.kind]:
             judge(source, lambda rule, what, line, source=source: note(rule, source, what, line))  # type: ignore[misc]
-    for item in across.judge(sources):
+        for line, _ in leaks(source.text.encode("utf-8", "replace")):
+            note("secret-inline", source, "what looks like a credential stands here", line)
+    for item in (*across.judge(sources), *names.judge(across.placed_in(sources))):
         note(item.rule, item.source, item.what, item.line)
     return [found[key] for key in sorted(found)]
 

@@ -19,6 +19,8 @@ def judge(source: Source, report: Report) -> None:
     for index, document in enumerate(source.documents):
         if isinstance(document, dict) and isinstance(document.get("jobs"), dict):
             _github(source, index, document, report)
+        elif "runs" in mapped(document):
+            _github(source, index, {"jobs": {}, "permissions": {}, **document}, report)
         for path, text in texts(document):
             if (path and path[-1] == "run") or "script" in path:
                 _script(text, report, source.line(index, path))
@@ -28,10 +30,15 @@ def _github(source: Source, index: int, document: dict[str, Any], report: Report
     jobs = [mapped(job) for job in document["jobs"].values()]
     if "permissions" not in document and not all("permissions" in job for job in jobs):
         report("workflow-permissions", "no permissions block", source.line(index, ("jobs",)))
+    if any(scope.get("permissions") == "write-all" for scope in (document, *jobs)):
+        report("workflow-permissions", "permissions: write-all", source.line(index, ("permissions",)))
+    trusted = "pull_request_target" not in str(document.get("on", document.get("true")))
     for path, text in texts(document):
         line = source.line(index, path)
         if path[-1] == "uses" and not _PINNED.fullmatch(text.split(" #")[0].strip()):
             report("action-unpinned", f"{text[:80]!r} is not pinned by commit", line)
+        if path[-1] == "ref" and "pull_request.head" in text and not trusted:
+            report("workflow-injection", "pull_request_target checks out a stranger's code", line)
         found = _BROAD.search(text)
         if found:
             report("token-broad", f"{found[1] or found[2]} is a personal access token", line)

@@ -16,7 +16,8 @@ def judge(source: Source, report: Report) -> None:
         for pod in pods(document):
             _pod(pod, report, source.line(index, pod.path))
             for path, container in containers(pod):
-                _container(pod, container, report, source.line(index, path))
+                serving = pod.serving and "initContainers" not in path
+                _container(container, report, source.line(index, path), serving=serving)
                 _image(container, report, source.line(index, (*path, "image")))
                 _tracking(container, report, source.line(index, path))
                 _inline(source, index, path, container, report)
@@ -47,7 +48,7 @@ def _has_seccomp(context: dict[str, Any]) -> bool:
     return mapped(context.get("seccompProfile")).get("type") in ("RuntimeDefault", "Localhost")
 
 
-def _container(pod: PodSpec, container: dict[str, Any], report: Report, line: int) -> None:
+def _container(container: dict[str, Any], report: Report, line: int, *, serving: bool) -> None:
     name, security = container.get("name", "container"), mapped(container.get("securityContext"))
     if security.get("privileged") is True or security.get("allowPrivilegeEscalation") is not False:
         report("pod-privilege", f"{name}: allowPrivilegeEscalation is not false", line)
@@ -58,7 +59,7 @@ def _container(pod: PodSpec, container: dict[str, Any], report: Report, line: in
     resources = mapped(container.get("resources"))
     if "memory" not in mapped(resources.get("limits")) or not mapped(resources.get("requests")):
         report("pod-limits", f"{name}: no memory limit or no requests", line)
-    if pod.serving and not ("readinessProbe" in container and "livenessProbe" in container):
+    if serving and not ("readinessProbe" in container and "livenessProbe" in container):
         report("pod-probes", f"{name}: no readinessProbe or livenessProbe", line)
 
 

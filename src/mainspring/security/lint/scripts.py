@@ -6,7 +6,9 @@ from mainspring.security.lint.sources import Report, Source
 
 _VAULT = re.compile(r"\bvault\s+kv\s+(?:put|patch)\s+\S+(?:\s+(?!-)[\w.-]+=(?![@-])\S+)")
 _PASSWORD = re.compile(
-    r"\s--?(?:password|token|api-?key|secret)[ =](?![$\"']?\$)['\"]?[A-Za-z0-9][^\s'\"]{3,}", re.IGNORECASE
+    r"(?:\s--?(?:password|token|api-?key|secret)[ =]|\blogin\b[^\n|]*\s-p[ =]?)"
+    r"(?![$\"']?\$)['\"]?[A-Za-z0-9][^\s'\"]{3,}",
+    re.IGNORECASE,
 )
 _PIP = re.compile(r"\bpip3?\s+install\s+(?P<rest>[^\n;&|]+)")
 _EXPOSED = re.compile(r"\bmlflow\s+(?:ui|server)\b[^\n]*--host[ =]0\.0\.0\.0")
