@@ -2,8 +2,10 @@
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
+import jsonschema_rs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -125,6 +127,17 @@ def test_documents_are_read_for_commands_and_not_for_trials() -> None:
     prose = "vault kv put a b=c\n```\nvault kv put a b=c\npip install mainspring\n```\n"
     found = lint([read_text("a.md", "prose", prose)])
     assert [(item.rule.id, item.line) for item in found] == [("secret-on-command-line", 3)]
+
+
+def test_sarif_keeps_to_its_schema_whatever_a_file_is_called() -> None:
+    schema = json.loads((Path(__file__).parent / "sarif-2.1.0.json").read_text("utf-8"))
+    odd = [replace(item, path=f"a b/%ü{{}}/{item.path}") for item in FOUND]
+    validator = jsonschema_rs.Draft7Validator(schema, validate_formats=True)
+    for found in (FOUND, odd, []):
+        assert [str(error) for error in validator.iter_errors(sarif(found, "1.2.3"))] == []
+    broken = sarif(FOUND, "1.2.3")
+    broken["runs"][0]["results"][0]["locations"][0]["physicalLocation"]["artifactLocation"]["uri"] = "a b"
+    assert not validator.is_valid(broken)
 
 
 def test_sarif_names_rule_level_and_place() -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from typing import Any
+from urllib.parse import quote
 
 from mainspring.security.lint.findings import RULES, Finding
 
@@ -22,7 +23,7 @@ def sarif(findings: Sequence[Finding], version: str) -> dict[str, Any]:
             "ruleId": item.rule.id, "ruleIndex": order[item.rule.id], "level": item.rule.severity.value,
             "message": {"text": f"{item.what}. {item.rule.fix}"},
             "locations": [{"physicalLocation": {
-                "artifactLocation": {"uri": item.path}, "region": {"startLine": item.line},
+                "artifactLocation": {"uri": quote(item.path)}, "region": {"startLine": item.line},
             }}],
         }
         for item in findings
