@@ -14,12 +14,14 @@ from tests.flows.rungs import RUNGS, Rungs, git, make_rungs
 
 from mainspring.adapters.files.models import ModelStore
 from mainspring.adapters.git.commands import GitFailed
+from mainspring.app.cluster_run import release_run
 from mainspring.app.releases import audit, roll_back
 from mainspring.app.watching import present_status
 from mainspring.deliver.ports import GATE
 from mainspring.deliver.promotion import PromotionRefused
 from mainspring.deliver.release import ReleaseRefused, Share
 from mainspring.entry.cli.group import run
+from mainspring.flows.memory import Waiting, remember
 from mainspring.flows.moves import PAPERS
 from mainspring.flows.steps.register_model import RUN
 from mainspring.kernel.digests import canonical_json, digest_bytes
@@ -204,6 +206,23 @@ def test_a_freeze_says_when_it_ends_and_why(rungs: Rungs) -> None:
         rungs.clock.at += HOUR
     with pytest.raises(PromotionRefused, match=r"frozen until \d{4}-\d\d-\d\dT08:00:00Z: nobody is there"):
         rungs.promote("production")
+
+
+def test_a_candidate_of_a_workflow_that_a_freeze_keeps_out_waits_for_the_watch(tmp_path: Path) -> None:
+    freeze = "{from: fri 16:00, to: fri 15:59, reason: always}"
+    rungs = make_rungs(tmp_path / "small", f"environments: {{local: {{}}, dev: {{freeze: [{freeze}]}}}}\n")
+    digest, at = rungs.model(1), rungs.at("dev")
+    body = {"version": 1, "digest": digest, "passed": True, "reason": "drift"}
+    drafts = [Draft(kind=kind, subject="run:r1", actor="workflow", run="r1", body=body)
+              for kind in ("run.started", "run.finished")]  # fmt: skip
+    done = at.ledger.append(drafts, at=rungs.clock.at)[-1]
+    for _ in range(2):  # a pod may be repeated
+        version, began, why = release_run(at, "r1")
+        assert (version, began) == (1, False)
+        assert ": always" in why
+    (told,) = at.ledger.read(kind="promotion.refused")
+    assert (told.actor, told.run, told.cause, told.body["frozen"]) == ("workflow", "r1", (done.seq,), True)
+    assert remember(at.ledger, "dev").waiting == Waiting(run="r1", version=1, cause=(done.seq,))
 
 
 def test_an_emergency_skips_the_rules_on_record_and_never_a_signature_or_a_gate(rungs: Rungs) -> None:

@@ -5,17 +5,20 @@ Everything here may be repeated: a run is begun once, an event told once, a dige
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mainspring.app.observing import watch_plan
 from mainspring.app.promotion import promote_onwards
+from mainspring.app.releases import move
 from mainspring.app.training import Trainer, asked_run, take_snapshot
 from mainspring.app.workspace import Workspace
 from mainspring.data.expectations import SourceMissing
+from mainspring.deliver.promotion import PromotionRefused
 from mainspring.develop.errors import StepFailed
 from mainspring.develop.runs import Run
 from mainspring.flows.asking import Start, first_or_told
 from mainspring.flows.entering import Request
+from mainspring.flows.retrain import tell_refusal
 from mainspring.flows.snapshot import find_snapshot
 from mainspring.flows.steps.chapters import Chapters
 from mainspring.flows.train import TrainResult
@@ -117,6 +120,9 @@ def release_run(workspace: Workspace, run_id: str, *, committed: bool = True) ->
             reason=str(event.body["reason"]) or run_id,
         )  # fmt: skip
     except Refused as error:
+        if isinstance(error, PromotionRefused):
+            asked = replace(move(workspace, ""), run=run_id, cause=(event.seq,))
+            tell_refusal(asked, version, error, workspace.ledger)
         return version, False, error.what
     return version, moved.changed, "" if moved.changed else "it answers there already"
 

@@ -16,7 +16,7 @@ from mainspring.flows.release import promote
 from mainspring.flows.train import TrainResult
 from mainspring.flows.watch_ports import ACTOR, Candidate, HandedOver, WatchPlan, WatchPorts
 from mainspring.kernel.errors import MainspringError
-from mainspring.kernel.events import Draft, Event
+from mainspring.kernel.events import Draft, Event, Ledger
 from mainspring.observe.policy import History, RetrainDecision, decide
 
 
@@ -73,7 +73,7 @@ def enter(
     try:
         moved = promote(move, candidate.version, ports.release, plan=plan.rollout)
     except PromotionRefused as error:
-        memory.refused(_tell_refusal(move, candidate.version, error, ports))
+        memory.refused(tell_refusal(move, candidate.version, error, ports.ledger))
         return True
     if moved.event is not None:
         memory.released(moved.event)
@@ -112,13 +112,17 @@ def _tell_failure(plan: WatchPlan, error: MainspringError, ports: WatchPorts, as
         ports.ledger.append([draft], at=now)
 
 
-def _tell_refusal(move: Move, version: int, error: PromotionRefused, ports: WatchPorts) -> Event:
+def tell_refusal(move: Move, version: int, error: PromotionRefused, ledger: Ledger) -> Event:
+    """Record that a run's candidate was not let in; a watch tries it again where nothing but a freeze is in the way."""
+    for event in ledger.read(kind="promotion.refused", run=move.run):
+        if event.body["reason"] == error.what:
+            return event
     body = {"environment": move.environment, "version": version, "reason": error.what, "frozen": error.frozen}
     draft = Draft(
-        kind="promotion.refused", subject=f"environment:{move.environment}", actor=ACTOR, run=move.run,
+        kind="promotion.refused", subject=f"environment:{move.environment}", actor=move.actor, run=move.run,
         cause=move.cause, body=body,
     )  # fmt: skip
-    return ports.ledger.append([draft], at=move.at)[0]
+    return ledger.append([draft], at=move.at)[0]
 
 
 def _seqs(events: list[Event]) -> tuple[int, ...]:
