@@ -1,10 +1,17 @@
 """Findings as SARIF 2.1.0 (OASIS), which code hosts show beside the lines."""
 
+import re
 from collections.abc import Sequence
 from typing import Any
-from urllib.parse import quote
 
 from mainspring.security.lint.findings import RULES, Finding
+
+_ESCAPED = re.compile(rb"[^A-Za-z0-9._~/-]")
+
+
+def _uri(path: str) -> str:
+    """Return a path as a relative reference (RFC 3986), whatever characters a file is called by."""
+    return _ESCAPED.sub(lambda found: b"%%%02X" % found[0][0], path.encode("utf-8", "surrogateescape")).decode("ascii")
 
 
 def sarif(findings: Sequence[Finding], version: str) -> dict[str, Any]:
@@ -23,7 +30,7 @@ def sarif(findings: Sequence[Finding], version: str) -> dict[str, Any]:
             "ruleId": item.rule.id, "ruleIndex": order[item.rule.id], "level": item.rule.severity.value,
             "message": {"text": f"{item.what}. {item.rule.fix}"},
             "locations": [{"physicalLocation": {
-                "artifactLocation": {"uri": quote(item.path)}, "region": {"startLine": item.line},
+                "artifactLocation": {"uri": _uri(item.path)}, "region": {"startLine": item.line},
             }}],
         }
         for item in findings
