@@ -25,16 +25,18 @@ Alert = tuple[str, dict[str, Any]]
 
 
 class Hooks:
-    """Takes webhooks and keeps (path, alert); tells whether a token was shown."""
+    """Takes webhooks and keeps (path, alert) and the last body of a path; tells whether a token was shown."""
 
     def __init__(self) -> None:
         self.alerts: list[Alert] = []
         self.shown: dict[str, str] = {}
+        self.posted: dict[str, dict[str, Any]] = {}
         hooks = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+                hooks.posted[self.path] = body
                 hooks.shown[self.path] = self.headers.get("authorization", "")
                 hooks.alerts += [(self.path, alert) for alert in body["alerts"]]
                 self.send_response(200)

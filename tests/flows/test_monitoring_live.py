@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tests.flows.monitored import TOKEN, Hooks, Prometheus, stack, until
+from tests.flows.workflow_engine import triggered
 from tests.unit.deliver.render_subject import place, subject
 from tests.unit.flows.story import ENVIRONMENT, MODEL, TICK, Watched, good, reversed_score
 from tests.unit.serve.serving_kit import Parts, RealClock, RunningServer, TinyEngine, body, fleet_of
@@ -23,7 +24,7 @@ from mainspring.adapters.files.logs import SegmentWriter
 from mainspring.adapters.files.tokens import TokenFile
 from mainspring.adapters.prometheus.exposition import ReadingsFile, shown
 from mainspring.app.access import TokenDesk
-from mainspring.deliver.render import alerting, monitoring
+from mainspring.deliver.render import alerting, monitoring, workflows
 from mainspring.deliver.render.content import Objects
 from mainspring.deliver.render.panels import boards
 from mainspring.deliver.render.subject import Subject
@@ -382,4 +383,11 @@ def test_every_panel_moves_with_its_fault_and_drift_reaches_those_who_must_know(
         started = hooks.named("/events/m-local/m-drift")
         assert set(started) <= {"MainspringOutputDrift", "MainspringQualityWorse"}
         assert hooks.shown["/events/m-local/m-drift"] == f"Bearer {TOKEN}"
+        written = workflows.files(SUBJECT)[f"workflows/{ENVIRONMENT}.yaml"]
+        assert isinstance(written, Objects)
+        (binding,) = [dict(one) for one in written.documents if one["kind"] == "WorkflowEventBinding"]
+        payload = hooks.posted["/events/m-local/m-drift"]
+        asks = triggered(binding, "m-drift", payload)
+        assert asks == {"reason": f"alert {payload['commonLabels']['alertname']}", "trigger": "alert"}
+        assert asks["reason"].partition(" ")[2] in started
         assert "MainspringDataFault" not in hooks.named("/")  # the project file names it nowhere: nobody is told

@@ -13,7 +13,8 @@ from tests import containers
 from tests.conformance.conftest import postgres_url as postgres_url
 from tests.conformance.test_log_sink_s3 import KEY, SECRET, free_ports, s3_server
 from tests.flows.small_project import START
-from tests.flows.workflow_pods import Cluster, Doc
+from tests.flows.workflow_engine import Cluster, Doc
+from tests.flows.workflow_pods import Containers
 from tests.unit.app.small_workspace import FILE, make_workspace
 
 from mainspring.adapters.files.keys import Keys
@@ -89,7 +90,7 @@ def cluster(root: Path, stores: dict[str, str], tmp_path: Path) -> Cluster:
     os.chmod(tmp_path, 0o755)
     socket = Path(parse_qs(urlsplit(stores["LEDGER_URL"]).query)["host"][0])
     socket.chmod(0o711)
-    return Cluster(
+    return Containers(
         folder=tmp_path,
         sockets=[socket],
         secrets={"small-stores": stores, "small-signing": signing},
