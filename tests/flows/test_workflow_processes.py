@@ -28,6 +28,7 @@ from mainspring.app.clock import SystemClock
 from mainspring.app.releases import promote_version
 from mainspring.app.rendering import render_ports, subject_of
 from mainspring.app.scoring import Batch, score_batch
+from mainspring.app.searching import search
 from mainspring.app.training import Trainer, asked_run, take_snapshot
 from mainspring.app.watching import bring_log, watch_once
 from mainspring.app.workspace import Workspace, open_workspace
@@ -79,6 +80,7 @@ def root(tmp_path_factory: pytest.TempPathFactory, stores: dict[str, str]) -> Pa
         "retraining: {when: [output_drift, quality], persist: 2 of 3, cooldown: 2d, min_new_labels: 500",
         "retraining: {when: [output_drift, quality], every: 30d, cooldown: 2d, min_new_labels: 0",
     )
+    text = text.replace("holdout: 10d}", "holdout: 10d, search: {space: {max_iter: {low: 2, high: 40}}, trials: 2}}")
     (made / "mainspring.yaml").write_text(text, "utf-8")
     place = made / "environments" / "production"
     place.mkdir(parents=True)
@@ -168,6 +170,35 @@ def test_periods_scored_apart_are_what_is_scored_at_once(root: Path, scored: str
     for name in ("key", "score", "version", "asked_at"):
         assert apart[name] == table[name].tolist(), name
     assert len({*apart["prediction_id"], *table["prediction_id"]}) == 2 * whole.rows  # an id is one answer's
+
+
+def test_a_search_tries_in_pods_what_it_tries_here_and_trains_with_the_best(root: Path, cluster: Cluster) -> None:
+    template, first = rendered(root, "WorkflowTemplate", "small-search"), len(cluster.tries)
+    assert cluster.submit(template, "search-a1", moment()) == "Succeeded", cluster.tries[-2:]
+    trial = ("fetch-data", "preprocess", "train-model", "validate-model")
+    pods = ("search", *trial, *trial, "choose", "begin", *trial, "register-model", "release", "end")
+    assert [name for name, code in cluster.codes()[first:] if code in (0, 3)] == list(pods)
+    there = production(root)
+    (told,) = there.ledger.read(kind="search.finished")
+    tried = {one["params"]["max_iter"]: one["log_loss"] for one in told.body["trials"]}
+    best = min(tried, key=lambda value: tried[value])
+    assert len(tried) == 2
+    assert told.body["params"] == {"max_iter": best}
+    assert cluster.outcome("choose")["best"] == {"max_iter": best}
+    assert told.body["until"] == START + 50 * DAY + (there.stores.runs().load("search-a1").at - START - 60 * DAY)
+    assert there.stores.runs().load("search-a1").training.params == {"max_iter": best}
+    assert there.ledger.read(kind="run.finished", run="search-a1")
+    assert {event.run for event in there.ledger.read(kind="run.started")} >= {"search-a1"}
+    assert not there.ledger.read(kind="run.started", run="search-a1-search-t0")  # a trial is no training
+    closed(there)
+
+    here = open_workspace(root, clock=FixedClock(START + 60 * DAY))  # stores of its own
+    take_snapshot(here)
+    with Trainer(here, mirror=False) as trainer:
+        whole = asked_run(trainer, here, at=0, settings=(), reason="here")
+        assert search(here, trainer, whole, lambda _: None) == {"max_iter": best}
+    (mine,) = here.ledger.read(kind="search.finished")
+    assert {one["params"]["max_iter"]: one["log_loss"] for one in mine.body["trials"]} == tried
 
 
 def test_a_look_from_a_clone_is_the_local_look_and_what_it_asks_for_is_trained_once(

@@ -45,6 +45,7 @@ def subject_of(workspace: Workspace) -> Subject:
         tracking=settings.delivery.tracking,
         database=settings.delivery.database,
         steps=settings.steps,
+        search=bool(settings.search.space),
         places=tuple(
             _place(workspace, environment)
             for environment in settings.environments.values()

@@ -19,6 +19,7 @@ from mainspring.develop.locks import lock_document, pins
 from mainspring.develop.plan import Explanation
 from mainspring.develop.ports import Mirrored, Progress, StepRunner
 from mainspring.develop.runs import Run, TrainingPlan, read_run
+from mainspring.develop.steps import TRAIN, Step
 from mainspring.flows.adopt import IMPORT, mirrored_import
 from mainspring.flows.snapshot import SnapshotPorts, SnapshotTaken, find_snapshot, take
 from mainspring.flows.steps.mirroring import mirrored
@@ -129,9 +130,9 @@ class Trainer:
         """Judge and register what the steps of a run made elsewhere."""
         return conclude(run, self._workspace.settings.gates, self._ports(), actor=actor)
 
-    def prepare(self, run: Run) -> None:
+    def prepare(self, run: Run, *, through: Step = TRAIN) -> None:
         """Fit a candidate that may be asked for later; it is neither judged nor registered, its steps are kept."""
-        prepare(run, self._ports())
+        prepare(run, self._ports(), through=through)
 
     def explain(self, run: Run) -> list[Explanation]:
         """Tell for each step whether it would be reused, or why not."""

@@ -1,7 +1,7 @@
 """What a training is asked to do and what a run is: plain records that travel as JSON."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from mainspring.kernel.contract import Runtime
@@ -58,6 +58,10 @@ class Run:
     personal: tuple[str, ...] = ()
     locks: Mapping[str, str] = field(default_factory=dict)
     schema: int = RUN_SCHEMA
+
+    def with_params(self, params: Mapping[str, str | int | float | bool]) -> "Run":
+        """Return the run with some parameters set."""
+        return replace(self, training=replace(self.training, params={**self.training.params, **params}))
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON that `read_run` reads back."""

@@ -123,13 +123,13 @@ def _whole(
     return result
 
 
-def prepare(run: Run, ports: TrainPorts) -> None:
-    """Run the steps up to the fitted model, which do not depend on a champion; a later `train` reuses them by key.
+def prepare(run: Run, ports: TrainPorts, *, through: Step = TRAIN) -> None:
+    """Run the steps up to one: to the fitted model none depends on a champion; a later `train` reuses them by key.
 
     It tells the ledger nothing: only a run that is judged and registered is a training. Raises what a step raises.
     """
     ports.runs.save(run)
-    for step in STEPS[: STEPS.index(TRAIN) + 1]:
+    for step in STEPS[: STEPS.index(through) + 1]:
         _outcome(step, run, ports)
 
 

@@ -9,7 +9,6 @@ from pathlib import PurePosixPath
 from typing import Annotated, Any
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
     ConfigDict,
     Discriminator,
@@ -216,13 +215,6 @@ Share = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
 Columns = tuple[Column, ...]
-
-
-def _not_yet(_: object) -> object:
-    raise mistake("project.unsupported", "this version has no search yet", "remove it and set `params`")
-
-
-NotYet = Annotated[object, AfterValidator(_not_yet)]
 
 
 def tagged(value: object) -> str:

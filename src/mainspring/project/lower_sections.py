@@ -40,6 +40,7 @@ from mainspring.project.models import (
     SecuritySection,
     TrainingSection,
 )
+from mainspring.project.search_models import lower_search
 from mainspring.project.settings import Alerts, Delivery, Environment, Security, Settings
 from mainspring.project.validate import Checked
 
@@ -288,6 +289,7 @@ _SECTIONS: Mapping[str, tuple[tuple[str, ...], Callable[..., Any]]] = {
     "expectations": (("data",), lower_expectations),
     "training": (("training", "gates", "features"), _training),
     "steps": (("training",), lower_steps),
+    "search": (("training",), lambda section, found: lower_search(section.search, found)),
     "gates": (("gates", "features"), _gates),
     "rollout": (("release",), _rollout),
     "monitoring": (("monitoring",), _monitoring),

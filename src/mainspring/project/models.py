@@ -32,7 +32,6 @@ from mainspring.project.fields import (
     History,
     Image,
     Name,
-    NotYet,
     Percent,
     Persist,
     Rate,
@@ -46,6 +45,7 @@ from mainspring.project.fields import (
     TypeName,
 )
 from mainspring.project.gate_models import GateEntry
+from mainspring.project.search_models import SearchSection
 from mainspring.project.server_models import ReachedSection
 from mainspring.project.step_models import StepName, StepSection
 
@@ -69,7 +69,7 @@ class TrainingSection(Section):
     trust: tuple[TypeName, ...] = Field(
         default=(), max_length=200, description="Types beyond skops's own list that a `python` model may contain."
     )
-    search: NotYet | None = Field(default=None, description="Search of parameters; not available yet.")
+    search: SearchSection | None = Field(default=None, description="Search of parameters: `mainspring train --search`.")
     steps: dict[StepName, StepSection] = Field(
         default_factory=dict, description="What a step needs, by its name; `others` stands for all not listed."
     )

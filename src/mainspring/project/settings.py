@@ -11,6 +11,7 @@ from mainspring.deliver.gates import Gate
 from mainspring.deliver.render.subject import Network, Tracking, Vault
 from mainspring.deliver.rollout import RolloutPlan
 from mainspring.develop.runs import TrainingPlan
+from mainspring.develop.search import SearchPlan
 from mainspring.kernel.needs import StepNeeds
 from mainspring.observe.plans import MonitoringPlan, RetrainPolicy
 
@@ -96,6 +97,7 @@ class Settings:
     """Everything that a project file decides.
 
     expectations: what each source promises; every source is listed. steps: what each step needs; every step is listed.
+    search: which parameters are tried; its space is empty where the file has none.
     """
 
     name: str
@@ -104,6 +106,7 @@ class Settings:
     definitions: Definitions
     expectations: Mapping[str, Expectations]
     training: TrainingPlan
+    search: SearchPlan
     steps: Mapping[str, StepNeeds]
     gates: tuple[Gate, ...]
     rollout: RolloutPlan

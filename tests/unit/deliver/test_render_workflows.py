@@ -31,7 +31,7 @@ NEEDS = {
     "train-model": StepNeeds(cpu_m=4000, memory_mi=8192, gpu=1, seconds=7200, lock="src/train.lock"),
     **{name: StepNeeds() for name in ("fetch-data", "preprocess", "validate-model", "register-model", "others")},
 }
-FULL = replace(subject(*PLACES), steps=NEEDS)
+FULL = replace(subject(*PLACES), steps=NEEDS, search=True)
 DEV, STAGING, PRODUCTION = FULL.places
 
 

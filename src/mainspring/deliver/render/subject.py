@@ -99,6 +99,7 @@ class Subject:
     vault: where secrets come from; None where they are made by hand. tracking: MLflow's, or None.
     retrains_on: signals that call for a training, `output_drift` and `quality`. steps: what each step of a training
     needs, and under `others` everything else. database: `instances` and `storage` of a PostgreSQL of our own, or {}.
+    search: whether the project file has parameters to try.
     """
 
     name: str
@@ -128,6 +129,7 @@ class Subject:
     database: Mapping[str, Any] = field(default_factory=dict)
     retrains_on: tuple[str, ...] = ()
     steps: Mapping[str, StepNeeds] = field(default_factory=dict)
+    search: bool = False
 
 
 def logged_to(place: Place) -> str:

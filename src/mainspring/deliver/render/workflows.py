@@ -36,10 +36,11 @@ from mainspring.kernel.needs import StepNeeds
 API = "argoproj.io/v1alpha1"
 STEPS = ("fetch-data", "preprocess", "train-model", "validate-model")
 BEGIN, REGISTER, RELEASE_STEP, END, RETRAIN = "begin", "register-model", "release", "end", "retrain"
+SEARCH, CHOOSE = "search", "choose"
 _NAME = "{{workflow.name}}"
 _DAY, _AT_ONCE, _TRIALS = 86_400, 4, 8
 _ASKED = {"run": None, "reason": "asked for", "at": "", "cause": "", "set": "", "trigger": ""}
-_BEGUN = "/tmp/begun"  # noqa: S108 - a pod's own folder
+_ANSWER = "/tmp/answer"  # noqa: S108 - a pod's own folder
 
 
 def files(subject: Subject) -> Files:
@@ -71,13 +72,12 @@ def step_pods(subject: Subject, place: Place) -> list[Pod]:
     asked = ["--reason", "{{inputs.parameters.reason}}", "--at", "{{inputs.parameters.at}}",
              "--cause", "{{inputs.parameters.cause}}", "--set", "{{inputs.parameters.set}}",
              "--trigger", "{{inputs.parameters.trigger}}", "--since", "{{workflow.creationTimestamp}}",
-             "--begun", _BEGUN, "--release-file", RELEASE]  # fmt: skip
-    data = {"name": "data", "persistentVolumeClaim": {"claimName": place.data_claim, "readOnly": True}}
+             "--answer", _ANSWER, "--release-file", RELEASE]  # fmt: skip
     return [
         Pod(
             name=BEGIN, words=[*_words(BEGIN, place), *asked], needs=_needs(subject, "fetch-data"), ledger=True,
-            release=True, inputs=_ASKED, outputs={**_OUTCOME, "begun": _BEGUN},
-            volumes=[(data, f"{FOLDER}/data")] if place.data_claim else (),
+            release=True, inputs=_ASKED, outputs={**_OUTCOME, "begun": _ANSWER},
+            volumes=_data(place),
         ),
         *(
             Pod(name=name, words=[*_words(name, place), "--trust", TRUST], needs=_needs(subject, name),
@@ -104,7 +104,8 @@ def _needs(subject: Subject, name: str) -> StepNeeds:
 def _templates(subject: Subject, place: Place) -> list[Doc]:
     if not apart(place):
         return []
-    return [_retrain(subject, place), _search(subject, place), _score(subject, place)]
+    search = [_search(subject, place)] if subject.search else []
+    return [_retrain(subject, place), *search, _score(subject, place)]
 
 
 def _retrain(subject: Subject, place: Place) -> Doc:
@@ -164,32 +165,52 @@ def _tasks(pods: Sequence[Pod], run: str, given: Iterable[str]) -> list[Doc]:
 
 
 def _search(subject: Subject, place: Place) -> Doc:
-    """Return the template that trains a candidate a trial. Trials share, by key, the steps that no parameter changes.
+    """Return the template that tries parameters as the project file says, a trial a chain of pods, then retrains.
 
-    A refused trial is no failure of the search; the best one is promoted by hand or by the next retraining's settings.
+    A trial that fails has no say; `choose` fails where none is left. Trials share, by key, what no parameter changes.
     """
-    item = {"id": "{{item.id}}", "set": "{{item.set}}"}
+    others, told = _needs(subject, "others"), {"outcome": OUTCOME}
+    plan = Pod(
+        name=SEARCH, words=[*_words(SEARCH, place), "--answer", _ANSWER, "--release-file", RELEASE], needs=others,
+        ledger=True, release=True, inputs=_RUN, outputs={**told, "trials": _ANSWER}, volumes=_data(place),
+    )  # fmt: skip
+    choose = Pod(
+        name=CHOOSE, words=[*_words(CHOOSE, place), "--answer", _ANSWER], needs=others, ledger=True, inputs=_RUN,
+        outputs={**told, "set": _ANSWER},
+    )  # fmt: skip
+    pods = [pod for pod in step_pods(subject, place) if pod.name in STEPS]
     trial = {
-        "name": "trial", "inputs": {"parameters": [{"name": name} for name in item]},
-        "dag": {"tasks": [_elsewhere(subject, task) for task in _tasks(
-            step_pods(subject, place), f"{_NAME}-{{{{inputs.parameters.id}}}}", ("set",)
-        )]},
+        "name": "trial", "inputs": {"parameters": [{"name": "run"}]},
+        "dag": {"tasks": [_elsewhere(subject, task) for task in _tasks(pods, "{{inputs.parameters.run}}", ())]},
     }  # fmt: skip
-    every = {
-        "name": "search", "parallelism": _AT_ONCE,
-        "dag": {"failFast": False, "tasks": [{
-            "name": "trial", "template": "trial", "withParam": "{{workflow.parameters.trials}}",
-            "continueOn": {"failed": True},
-            "arguments": {"parameters": [{"name": name, "value": value} for name, value in item.items()]},
-        }]},
-    }  # fmt: skip
+    given = {"reason": "the best of a search", "set": f"{{{{tasks.{CHOOSE}.outputs.parameters.set}}}}"}
+    tasks = [
+        _task(SEARCH, {"run": _NAME}, template=SEARCH),
+        _task("trial", {"run": "{{item.run}}"}, template="trial", depends=f"{SEARCH}.Succeeded",
+              withParam=f"{{{{tasks.{SEARCH}.outputs.parameters.trials}}}}"),
+        _task(CHOOSE, {"run": _NAME}, template=CHOOSE, depends="trial.Succeeded || trial.Failed"),
+        _task(RETRAIN, given, depends=f"{CHOOSE}.Succeeded",
+              templateRef={"name": f"{subject.name}-{RETRAIN}", "template": RETRAIN}),
+    ]  # fmt: skip
+    every = {"name": "every", "parallelism": _AT_ONCE, "dag": {"failFast": False, "tasks": tasks}}
     spec = {
-        **_life(_TRIALS * sum(pod.needs.seconds for pod in step_pods(subject, place))), "entrypoint": "search",
+        **_life(_TRIALS * sum(pod.needs.seconds for pod in step_pods(subject, place))), "entrypoint": "every",
         "serviceAccountName": account(subject, "steps"), "securityContext": pod_security(),
-        "arguments": {"parameters": [{"name": "trials", "value": '[{"id":"a","set":""}]'}]},
-        "templates": [every, trial],
+        "hooks": {"exit": {"templateRef": {"name": f"{subject.name}-{RETRAIN}", "template": END}}},
+        "templates": [every, trial, template(subject, place, plan), template(subject, place, choose)],
     }  # fmt: skip
     return kind(API, "WorkflowTemplate", metadata(subject, place, f"{subject.name}-search", "steps"), spec=spec)
+
+
+def _task(name: str, given: Mapping[str, str], **more: object) -> Doc:
+    parameters = [{"name": parameter, "value": value} for parameter, value in given.items()]
+    return {"name": name, **more, "arguments": {"parameters": parameters}}
+
+
+def _data(place: Place) -> list[tuple[Doc, str]]:
+    """Return the volume with the sources' files, where an environment has one."""
+    data = {"name": "data", "persistentVolumeClaim": {"claimName": place.data_claim, "readOnly": True}}
+    return [(data, f"{FOLDER}/data")] if place.data_claim else []
 
 
 def _score(subject: Subject, place: Place) -> Doc:

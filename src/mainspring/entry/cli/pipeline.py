@@ -39,17 +39,21 @@ def snapshot(environment: str, as_json: bool) -> None:
 @click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="Override a training parameter.")
 @click.option("--at", default="", metavar="TIME", help="Look back from this time; default: the end of the data.")
 @click.option("--explain", is_flag=True, help="Say why each step would run or be reused, and stop.")
+@click.option("--search", is_flag=True, help="First try parameters as training.search says; train with the best.")
 @click.option("--run", "run_id", default="", metavar="ID", help="Go on with a run that stopped.")
 @click.option("--reason", default="asked for by hand", show_default=True, help="Why, for the ledger.")
 @_environment
 @json_option
 def train(  # noqa: PLR0913 - one option each
-    *, settings: tuple[str, ...], at: str, explain: bool, run_id: str, reason: str, environment: str, as_json: bool
+    *, settings: tuple[str, ...], at: str, explain: bool, search: bool, run_id: str, reason: str, environment: str,
+    as_json: bool
 ) -> int:  # fmt: skip
     """Train a candidate on the last snapshot and judge it against the champion (exit 3 if a gate refuses it)."""
     from mainspring.app.training import Trainer, asked_run, resumed_run
     from mainspring.kernel.times import parse_time
 
+    if search and (explain or run_id):
+        raise click.UsageError("--search goes with neither --explain nor --run")
     workspace = opened(environment)
     with Trainer(workspace, progress=present.progress) as trainer:
         if not explain:
@@ -58,6 +62,10 @@ def train(  # noqa: PLR0913 - one option each
             run = resumed_run(workspace, run_id)
         else:
             run = asked_run(trainer, workspace, at=parse_time(at) if at else 0, settings=settings, reason=reason)
+        if search:
+            from mainspring.app.searching import search as try_out
+
+            run = run.with_params(try_out(workspace, trainer, run, present.progress))
         if explain:
             return _explained(trainer.explain(run), as_json)
         return _trained(trainer.train(run), as_json)

@@ -1,5 +1,6 @@
 """`mainspring step`: one step of a run as a process; `--worker` keeps the process and takes steps as JSON lines."""
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +30,7 @@ class _Asked:
     cause: str
     trigger: str
     since: str
-    begun: Path | None
+    answer: Path | None
     status: str
     repository: str
     branch: str
@@ -51,7 +52,9 @@ class _Asked:
     "--trigger", type=click.Choice(["", "alert", "watch"]), default="", help="begin: who asks, if not people."
 )
 @click.option("--since", default="", metavar="TIME", help="begin: when they asked; default: now.")
-@click.option("--begun", type=_path, metavar="FILE", help="begin: write `yes` here, or `no` for a run that is not due.")
+@click.option(
+    "--answer", type=_path, metavar="FILE", help="begin: write yes or no here; search: trials; choose: the best."
+)
 @click.option("--release-file", type=_path, metavar="FILE", help="begin: the release file where it is mounted.")
 @click.option("--trust", type=_path, metavar="DIR", help="Public keys (*.pem) that may vouch for the champion.")
 @click.option("--keys", type=_path, metavar="DIR", help="Folder of the signing key where it is mounted.")
@@ -64,7 +67,7 @@ def step(  # noqa: PLR0913 - one process does any step
     as_json: bool, release_file: Path | None, trust: Path | None, keys: Path | None, **asked: Any,  # noqa: ANN401 - click's options
 ) -> int:  # fmt: skip
     """Run one step of a run as a process: fetch-data, preprocess, train-model or validate-model, and in a cluster also
-    begin, register-model (exit 3 if a gate refuses), release and end, which open the ledger.
+    begin, register-model (exit 3 if a gate refuses), release, end, search and choose, which open the ledger.
     """
     if worker == bool(name or run_id) or (not worker and not (name and run_id)):
         raise click.UsageError("give a step's name and --run ID, or --worker alone")
@@ -116,12 +119,37 @@ def _begin(asked: _Asked) -> Told:
         trigger=trigger, since=since,
     )  # fmt: skip
     run, why = begin_run(workspace, asked.run, wish)
-    if asked.begun is not None:
-        asked.begun.write_text("yes" if run else "no", encoding="utf-8")
+    _answer(asked, "yes" if run else "no")
     if run is None:
         return {"run": asked.run, "begun": False, "why": why}, f"run {asked.run} is not due: {why}", 0
     found = {"run": run.id, "begun": True, "snapshot": run.snapshot, "champion": run.champion}
     return found, f"run {run.id} begins", 0
+
+
+def _answer(asked: _Asked, text: str) -> None:
+    if asked.answer is not None:
+        asked.answer.write_text(text, encoding="utf-8")
+
+
+def _search(asked: _Asked) -> Told:
+    from mainspring.app.searching import begin_search
+    from mainspring.app.workspace import open_workspace
+    from mainspring.kernel.times import parse_time
+
+    workspace = open_workspace(here(), environment=asked.environment, mounted=asked.mounted)
+    at, settings = parse_time(asked.at) if asked.at else 0, " ".join(asked.settings).split()
+    trials = [{"run": run.id} for run in begin_search(workspace, asked.run, at=at, settings=settings)]
+    _answer(asked, json.dumps(trials))
+    return {"run": asked.run, "trials": trials}, f"{len(trials)} trials of {asked.run}", 0
+
+
+def _choose(asked: _Asked) -> Told:
+    from mainspring.app.searching import choose, settings_of
+    from mainspring.app.workspace import open_workspace
+
+    best = choose(open_workspace(here(), environment=asked.environment, mounted=asked.mounted), asked.run)
+    _answer(asked, settings_of(best))
+    return {"run": asked.run, "best": best}, f"best of {asked.run}: {settings_of(best)}", 0
 
 
 def _numbers(text: str) -> tuple[int, ...]:
@@ -173,6 +201,8 @@ def _end(asked: _Asked) -> Told:
 
 _ORCHESTRATED: Mapping[str, Callable[[_Asked], Told]] = {
     "begin": _begin,
+    "search": _search,
+    "choose": _choose,
     "register-model": _register,
     "release": _release,
     "end": _end,
