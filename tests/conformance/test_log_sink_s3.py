@@ -48,6 +48,7 @@ def s3_server(folder: Path, ports: list[int]) -> Iterator[None]:
         str(weed), "server", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-dir={folder}", "-s3", f"-s3.port={s3}",
         f"-s3.config={folder / 's3.json'}", f"-master.port={master}", f"-volume.port={volume}", "-filer",
         f"-filer.port={filer}", "-volume.max=40", "-master.volumeSizeLimitMB=64", "-s3.port.iceberg=0",
+        "-s3.port.lance=0",
     ]  # fmt: skip
     with (folder.parent / "weed.txt").open("ab") as out:
         process = subprocess.Popen(argv, stdout=out, stderr=out, cwd=folder)

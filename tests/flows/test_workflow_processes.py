@@ -7,6 +7,7 @@ which `test_workflow_equivalence` has. Their clocks show the end of the data.
 import json
 import shutil
 import subprocess
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,7 @@ from mainspring.app.training import Trainer, asked_run, take_snapshot
 from mainspring.app.watching import bring_log, watch_once
 from mainspring.app.workspace import Workspace, open_workspace
 from mainspring.flows.render import render
-from mainspring.kernel.events import Draft
+from mainspring.kernel.events import Draft, Event
 from mainspring.kernel.times import DAY, FixedClock, format_time
 from mainspring.security.keys import public_of
 
@@ -172,7 +173,87 @@ def test_periods_scored_apart_are_what_is_scored_at_once(root: Path, scored: str
     assert len({*apart["prediction_id"], *table["prediction_id"]}) == 2 * whole.rows  # an id is one answer's
 
 
-def test_a_search_tries_in_pods_what_it_tries_here_and_trains_with_the_best(root: Path, cluster: Cluster) -> None:
+@dataclass(frozen=True)
+class Looked:
+    """A look in pods, and the training that it asked for. before: a copy of the ledger. began: by the pods' clocks."""
+
+    before: MemoryLedger
+    began: str
+    codes: list[tuple[str, int]]
+    written: list[Event]
+    released: Doc
+
+
+@pytest.fixture(scope="module")
+def looked(root: Path, cluster: Cluster, scored: str) -> Looked:
+    """Run what the schedule runs, once the log is there."""
+    assert scored
+    schedule = rendered(root, "CronWorkflow", "small-watch")["spec"]["workflowSpec"]
+    looks = rendered(root, "WorkflowTemplate", schedule["workflowTemplateRef"]["name"])
+    there, before = production(root), MemoryLedger()
+    for event in there.ledger.read():
+        draft = Draft(kind=event.kind, subject=event.subject, actor=event.actor, run=event.run, cause=event.cause,
+                      body=event.body)  # fmt: skip
+        before.append([draft], at=event.at)
+    assert before.head() == there.ledger.head()
+    first, began = len(cluster.tries), moment()
+    assert cluster.submit(looks, "watch-1", began) == "Succeeded", cluster.tries[-2:]
+    written = there.ledger.read(after=before.head()[0])
+    closed(there)
+    return Looked(before, began, cluster.codes()[first:], written, cluster.outcome("release"))
+
+
+def test_a_look_from_a_clone_is_the_local_look_and_what_it_asks_for_is_trained_once(
+    root: Path, cluster: Cluster, looked: Looked, tmp_path: Path
+) -> None:
+    steps = ("fetch-data", "preprocess", "train-model", "validate-model", "register-model")
+    assert looked.codes == [(name, 0) for name in ("watch", "begin", *steps, "release", "end")]
+    written, copied, before = looked.written, looked.before, production(root)
+
+    # the same look here, on a copy of the ledger, at the same moment
+    shutil.copytree(root, tmp_path / "local", ignore=shutil.ignore_patterns("predictions", "log"))
+    local = production(tmp_path / "local", FixedClock(written[0].at))
+    closed(local)
+    local.__dict__["ledger"] = copied
+    assert bring_log(local, LOG) > 0
+    here = watch_once(local, ask=tmp_path / "ask")
+    mine = copied.read(after=copied.head()[0] - 2)
+    assert here.ingested.rows > 400
+    assert [(event.kind, event.subject, event.body) for event in written[:2]] == [
+        (event.kind, event.subject, event.body) for event in mine
+    ]
+    assert [event.kind for event in mine] == ["window.judged", "retrain.started"]
+    assert (tmp_path / "ask" / "cause").read_text() == ",".join(str(event.seq) for event in written[:2])
+
+    # what it asked for was trained and is on trial
+    run = "watch-1"
+    (started,) = before.ledger.read(kind="run.started", run=run)
+    assert started.body["reason"].startswith("training: scheduled every 30d")
+    assert started.cause == tuple(event.seq for event in written[:2])
+    assert before.ledger.read(kind="run.finished", run=run)[0].body["passed"] is True
+    assert looked.released["began"] is True
+    assert "challenger" in git(root.parent / "bare.git", "show", "main:environments/production/release.yaml")
+
+    # an alert comes while that trial goes on: one pod asks, no other is made
+    binding = rendered(root, "WorkflowEventBinding", "small-drift")
+    assert triggered(binding, "small-drift", {**PAYLOAD, "status": "resolved"}) is None
+    assert triggered(binding, "other-drift", PAYLOAD) is None
+    asked = triggered(binding, "small-drift", PAYLOAD)
+    assert asked == {"reason": "alert MainspringOutputDrift", "trigger": "alert"}
+    retrain = rendered(root, "WorkflowTemplate", binding["spec"]["submit"]["workflowTemplateRef"]["name"])
+    for name, since, why in (("alert-1", moment(), "running"), ("alert-2", looked.began, "answered")):
+        first = len(cluster.tries)
+        assert cluster.submit(retrain, name, since, **asked) == "Succeeded"
+        assert cluster.codes()[first:] == [("begin", 0), ("end", 0)]
+        (told,) = before.ledger.read(run=name)
+        assert (told.kind, told.body["blocked_by"], told.body["trigger"]) == ("retrain.declined", why, "alert")
+    closed(before)
+
+
+def test_a_search_tries_in_pods_what_it_tries_here_and_trains_with_the_best(
+    root: Path, cluster: Cluster, looked: Looked
+) -> None:
+    assert looked.codes
     template, first = rendered(root, "WorkflowTemplate", "small-search"), len(cluster.tries)
     assert cluster.submit(template, "search-a1", moment()) == "Succeeded", cluster.tries[-2:]
     trial = ("fetch-data", "preprocess", "train-model", "validate-model")
@@ -199,62 +280,3 @@ def test_a_search_tries_in_pods_what_it_tries_here_and_trains_with_the_best(root
         assert search(here, trainer, whole, lambda _: None) == {"max_iter": best}
     (mine,) = here.ledger.read(kind="search.finished")
     assert {one["params"]["max_iter"]: one["log_loss"] for one in mine.body["trials"]} == tried
-
-
-def test_a_look_from_a_clone_is_the_local_look_and_what_it_asks_for_is_trained_once(
-    root: Path, cluster: Cluster, scored: str, tmp_path: Path
-) -> None:
-    assert scored
-    schedule = rendered(root, "CronWorkflow", "small-watch")["spec"]["workflowSpec"]
-    looks = rendered(root, "WorkflowTemplate", schedule["workflowTemplateRef"]["name"])
-    before = production(root)
-    copied = MemoryLedger()
-    for event in before.ledger.read():
-        copied.append([Draft(kind=event.kind, subject=event.subject, actor=event.actor, run=event.run,
-                             cause=event.cause, body=event.body)], at=event.at)  # fmt: skip
-    assert copied.head() == before.ledger.head()
-    first, began = len(cluster.tries), moment()
-    assert cluster.submit(looks, "watch-1", began) == "Succeeded", cluster.tries[-2:]
-    steps = ("fetch-data", "preprocess", "train-model", "validate-model", "register-model")
-    pods = ("watch", "begin", *steps, "release", "end")
-    assert cluster.codes()[first:] == [(name, 0) for name in pods]
-    written = before.ledger.read(after=copied.head()[0])
-
-    # the same look here, on a copy of the ledger, at the same moment
-    shutil.copytree(root, tmp_path / "local", ignore=shutil.ignore_patterns("predictions", "log"))
-    local = production(tmp_path / "local", FixedClock(written[0].at))
-    closed(local)
-    local.__dict__["ledger"] = copied
-    assert bring_log(local, LOG) > 0
-    looked = watch_once(local, ask=tmp_path / "ask")
-    mine = copied.read(after=copied.head()[0] - 2)
-    assert looked.ingested.rows > 400
-    assert [(event.kind, event.subject, event.body) for event in written[:2]] == [
-        (event.kind, event.subject, event.body) for event in mine
-    ]
-    assert [event.kind for event in mine] == ["window.judged", "retrain.started"]
-    assert (tmp_path / "ask" / "cause").read_text() == ",".join(str(event.seq) for event in written[:2])
-
-    # what it asked for was trained and is on trial
-    run = "watch-1"
-    (started,) = before.ledger.read(kind="run.started", run=run)
-    assert started.body["reason"].startswith("training: scheduled every 30d")
-    assert started.cause == tuple(event.seq for event in written[:2])
-    assert before.ledger.read(kind="run.finished", run=run)[0].body["passed"] is True
-    assert cluster.outcome("release")["began"] is True
-    assert "challenger" in git(root.parent / "bare.git", "show", "main:environments/production/release.yaml")
-
-    # an alert comes while that trial goes on: one pod asks, no other is made
-    binding = rendered(root, "WorkflowEventBinding", "small-drift")
-    assert triggered(binding, "small-drift", {**PAYLOAD, "status": "resolved"}) is None
-    assert triggered(binding, "other-drift", PAYLOAD) is None
-    asked = triggered(binding, "small-drift", PAYLOAD)
-    assert asked == {"reason": "alert MainspringOutputDrift", "trigger": "alert"}
-    retrain = rendered(root, "WorkflowTemplate", binding["spec"]["submit"]["workflowTemplateRef"]["name"])
-    for name, since, why in (("alert-1", moment(), "running"), ("alert-2", began, "answered")):
-        first = len(cluster.tries)
-        assert cluster.submit(retrain, name, since, **asked) == "Succeeded"
-        assert cluster.codes()[first:] == [("begin", 0), ("end", 0)]
-        (told,) = before.ledger.read(run=name)
-        assert (told.kind, told.body["blocked_by"], told.body["trigger"]) == ("retrain.declined", why, "alert")
-    closed(before)

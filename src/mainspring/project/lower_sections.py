@@ -27,7 +27,7 @@ from mainspring.project.gate_models import (
 )
 from mainspring.project.lower_data import Features, Findings, lower_definitions, lower_expectations
 from mainspring.project.lower_entry import lower_freezes, lower_options
-from mainspring.project.lower_steps import lower_steps
+from mainspring.project.lower_steps import lower_search, lower_steps
 from mainspring.project.mistakes import Path
 from mainspring.project.models import (
     AlertsSection,
@@ -40,7 +40,6 @@ from mainspring.project.models import (
     SecuritySection,
     TrainingSection,
 )
-from mainspring.project.search_models import lower_search
 from mainspring.project.settings import Alerts, Delivery, Environment, Security, Settings
 from mainspring.project.validate import Checked
 
