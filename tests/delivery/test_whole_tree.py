@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +116,44 @@ def test_every_reader_takes_every_file_for_the_same(tree: Tree) -> None:
         assert "\r" not in text
         assert text.endswith("\n")
     assert read > 40
+
+
+def test_kustomize_takes_every_plain_object_and_an_overlay_changes_what_it_names_alone(
+    tree: Tree, tmp_path: Path
+) -> None:
+    plain = [
+        path for path in tree.objects if path.partition("/")[0] in ("security", "monitoring", "workflows", "argocd")
+    ]
+    base, overlay = tmp_path / "base", tmp_path / "overlay"
+    for path in plain:
+        (base / path).parent.mkdir(parents=True, exist_ok=True)
+        (base / path).write_bytes(tree.files[path])
+    (base / "kustomization.yaml").write_text(json.dumps({"resources": plain}))
+    overlay.mkdir()
+    labels = [{"pairs": {"team": "no"}}]  # a text that YAML 1.1 retypes stays one
+    (overlay / "kustomization.yaml").write_text(json.dumps({"resources": ["../base"], "labels": labels}))
+
+    def built(folder: Path) -> dict[tuple[str, str, str], dict[str, Any]]:
+        argv = [tools.program("kubectl"), "kustomize", str(folder)]
+        done = subprocess.run(argv, capture_output=True, text=True, check=True, env=tools.quiet())
+        return named(
+            charts.read(done.stdout.replace(": =\n", ": '='\n"))
+        )  # it writes = plain, and our reader has a rule
+
+    ours = named(document for path in plain for document in tree.objects[path])
+    assert built(base) == ours
+    assert len(ours) > 100
+    for document in ours.values():
+        document["metadata"].setdefault("labels", {})["team"] = "no"
+    assert built(overlay) == ours
+
+
+def named(documents: Iterable[dict[str, Any]]) -> dict[tuple[str, str, str], dict[str, Any]]:
+    """Return objects by kind, namespace and name; each has a place of its own."""
+    found = [json.loads(json.dumps(document)) for document in documents]
+    keys = [(one["kind"], one["metadata"].get("namespace", ""), one["metadata"]["name"]) for one in found]
+    assert len(set(keys)) == len(keys)
+    return dict(zip(keys, found, strict=True))
 
 
 def test_files_are_the_same_whatever_the_locale_the_seed_and_the_zone(tree: Tree) -> None:
