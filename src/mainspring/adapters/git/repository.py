@@ -145,7 +145,8 @@ def _submodules(root: Path) -> list[Path]:
         top = top.parent
     listed = run_git(root, "ls-files", "--stage", "-z", "--full-name", "--", ":/").split(b"\0")
     paths = [os.fsdecode(line.partition(b"\t")[2]) for line in listed if line.startswith(b"160000 ")]
-    return [top / path for path in paths if (top / path / ".git").exists()]
+    found = [top / path for path in paths if (top / path / ".git").exists()]
+    return [path for path in found if not path.is_symlink()]  # one that leads back here would have no end
 
 
 def commit_environment(author: tuple[str, str], at: int | None) -> dict[str, str]:

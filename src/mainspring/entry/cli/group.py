@@ -21,7 +21,7 @@ from mainspring.kernel.errors import MainspringError
 _INTERRUPTED = 130
 _PIPE_CLOSED = 0
 _DEBUG = "MAINSPRING_DEBUG"
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+_NO_ROOM = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC), errno.EROFS)
 
 
 class LazyGroup(click.Group):
