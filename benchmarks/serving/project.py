@@ -96,7 +96,8 @@ def token(folder: Path) -> str:
     """Return the secret of the project's one API key; from then on its server asks for one."""
     kept = folder.with_name(f"{folder.name}.token")
     if not kept.is_file():
-        made = told(folder, "tokens", "create", "bench", "--json")
+        roles = [word for role in ("predict", "metadata", "label") for word in ("--role", role)]
+        made = told(folder, "tokens", "create", "bench", *roles, "--json")
         kept.write_text(json.loads(made)["secret"])
         kept.chmod(0o600)
     return kept.read_text()

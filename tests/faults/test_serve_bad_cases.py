@@ -105,6 +105,8 @@ def test_bad_http_is_refused_too_and_silence_ends_at_its_deadline(asker: Asker) 
             got = all_of(connection)
             if not got.removeprefix(b"HTTP/1.1 100 Continue\r\n\r\n").startswith(b"HTTP/1.1 4") or b"HTTP/1.1 5" in got:
                 wrong.append((protocol, case, name, got[:200]))
+            elif not {"error", "code", "fix"} <= json.loads(got[got.rindex(b"\r\n\r\n") :]).keys():
+                wrong.append((protocol, case, name, got[-200:]))
     assert wrong == []
     asker.healthy()
 

@@ -22,14 +22,22 @@ _REFUSED = b"HTTP/1.1 %d %s\r\ncontent-type: application/json\r\ncontent-length:
 _TOO_LARGE = (
     431,
     b"Request Header Fields Too Large",
-    b'{"error":"the request head is too large","code":"request.head"}',
+    b'{"error":"the request head is too large","code":"request.head","fix":"send fewer or shorter headers"}',
 )
-_TOO_SLOW = (408, b"Request Timeout", b'{"error":"the request did not arrive in time","code":"request.timeout"}')
-_NOT_HTTP = (400, b"Bad Request", b'{"error":"not an HTTP/1.1 request","code":"request.http"}')
+_TOO_SLOW = (
+    408,
+    b"Request Timeout",
+    b'{"error":"the request did not arrive in time","code":"request.timeout","fix":"send it without a pause"}',
+)
+_NOT_HTTP = (
+    400,
+    b"Bad Request",
+    b'{"error":"not an HTTP/1.1 request","code":"request.http","fix":"send HTTP/1.1"}',
+)
 _TOO_MANY = (
     503,
     b"Service Unavailable",
-    b'{"error":"there are too many connections","code":"limit.connections"}',
+    b'{"error":"there are too many connections","code":"limit.connections","fix":"keep connections, and try later"}',
 )
 
 
