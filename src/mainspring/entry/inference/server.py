@@ -118,18 +118,18 @@ class _Server:
         loop = asyncio.get_running_loop()
         for member in self._fleet.members:
             member.reconciler.switch = _switch_on(loop)
-        listeners = (sockets.public, sockets.admin, sockets.metrics)
         remote = self._grpc(loop)
         with self._signals.handled():
-            ports = [
-                asyncio.create_task(port.serve([at])) for port, at in zip(self._ports, listeners, strict=True)
-            ]  # fmt: skip
+            listeners = (sockets.admin, sockets.metrics)
+            inner = [asyncio.create_task(port.serve([at])) for port, at in zip(self._inner, listeners, strict=True)]
             beside = [
                 asyncio.create_task(sweep_forever(port.server_state.connections, self._at.deadlines))
                 for port in self._ports
             ]
+            ports = inner
             try:
-                await self._look(again=False)
+                await self._look(again=False)  # then the public port: others can answer what a new worker cannot yet
+                ports = [asyncio.create_task(self._public.serve([sockets.public])), *inner]
                 await all_started(self._ports, ports)
                 if remote:
                     remote.start()
