@@ -232,6 +232,8 @@ def rules_in(path: str, text: str) -> set[str]:
             "    - {uses: './x', with: {ref: '${{ github.event.pull_request.head.sha }}'}}\n",
             "workflow-injection",
         ),
+        (".gitlab-ci.yml", "a: {image: 'python:3', script: [make]}\n", "image-mutable"),
+        (".github/workflows/a.yml", "jobs: {a: {container: {image: 'node:18'}, steps: []}}\n", "image-mutable"),
         ("a.sh", "docker login -u me -p hunter22 registry.example\n", "secret-on-command-line"),
         ("values.yaml", "key: AKIA" + "ABCDEFGHIJKLMNOP\n", "secret-inline"),
         ("README.md", "token: ghp_" + "a" * 36 + "\n", "secret-inline"),

@@ -4,9 +4,10 @@ import re
 from typing import Any
 
 from mainspring.security.lint.scripts import judge_shell
-from mainspring.security.lint.sources import Report, Source, mapped, texts
+from mainspring.security.lint.sources import Path, Report, Source, mapped, texts
 
 _PINNED = re.compile(r"[\w.-]+/[\w./-]+@[0-9a-f]{40}|\./\S+|docker://\S+@sha256:[0-9a-f]{64}")
+_IMAGE = re.compile(r"\S+@sha256:[0-9a-f]{64}|Dockerfile")
 _BROAD = re.compile(r"secrets\.(\w*(?:_PAT|PAT_|PERSONAL_ACCESS)\w*)|\b(GIT_PAT|GH_PAT)\b")
 _EDITS = re.compile(r"\b(?:sed\s+-i|perl\s+-pi|awk\s+-i)[^\n]*\.ya?ml")
 _INJECTED = re.compile(
@@ -22,8 +23,15 @@ def judge(source: Source, report: Report) -> None:
         elif "runs" in mapped(document):
             _github(source, index, {"jobs": {}, "permissions": {}, **document}, report)
         for path, text in texts(document):
+            if _names_image(path) and "$" not in text and not _IMAGE.fullmatch(text):
+                report("image-mutable", f"image {text[:80]!r} is not pinned by digest", source.line(index, path))
             if (path and path[-1] == "run") or "script" in path:
                 _script(text, report, source.line(index, path))
+
+
+def _names_image(path: Path) -> bool:
+    """Tell whether a text names the image of a job or of a service beside it."""
+    return path[-1:] in (("image",), ("container",)) or path[-2:] == ("image", "name")
 
 
 def _github(source: Source, index: int, document: dict[str, Any], report: Report) -> None:
