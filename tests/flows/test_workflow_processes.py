@@ -7,7 +7,7 @@ which `test_workflow_equivalence` has. Their clocks show the end of the data.
 import json
 import shutil
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from mainspring.adapters.files.keys import Keys
 from mainspring.adapters.frames.parquet import ParquetFrames
 from mainspring.adapters.memory.ledger import Ledger as MemoryLedger
 from mainspring.adapters.objects.bucket import Bucket
+from mainspring.adapters.yaml.dump import dump
 from mainspring.app.clock import SystemClock
 from mainspring.app.releases import promote_version
 from mainspring.app.rendering import render_ports, subject_of
@@ -33,6 +34,8 @@ from mainspring.app.searching import search
 from mainspring.app.training import Trainer, asked_run, take_snapshot
 from mainspring.app.watching import bring_log, watch_once
 from mainspring.app.workspace import Workspace, open_workspace
+from mainspring.deliver.render import workflows
+from mainspring.deliver.render.content import Objects
 from mainspring.flows.render import render
 from mainspring.kernel.events import Draft, Event
 from mainspring.kernel.times import DAY, FixedClock, format_time
@@ -280,3 +283,22 @@ def test_a_search_tries_in_pods_what_it_tries_here_and_trains_with_the_best(
         assert search(here, trainer, whole, lambda _: None) == {"max_iter": best}
     (mine,) = here.ledger.read(kind="search.finished")
     assert {one["params"]["max_iter"]: one["log_loss"] for one in mine.body["trials"]} == tried
+
+
+def test_a_plain_cron_job_looks_too(root: Path, cluster: Cluster, looked: Looked, tmp_path: Path) -> None:
+    assert looked.codes
+    project = subject_of(open_workspace(root))
+    plain = replace(project, places=tuple(replace(place, scheduler="cronjob") for place in project.places))
+    content = workflows.files(plain)["workflows/production.yaml"]
+    assert isinstance(content, Objects)
+    documents = YAML(typ="safe", pure=True).load_all(dump(content))
+    (job,) = [document["spec"]["jobTemplate"]["spec"] for document in documents if document["kind"] == "CronJob"]
+    pod = job["template"]["spec"]
+    (container,) = pod["containers"]
+    there = production(root)
+    before = there.ledger.head()[0]
+    code, said, _ = cluster.attempt({**pod, "container": container}, {}, tmp_path / "pod")
+    assert code == 0, said
+    assert said.startswith("0 new rows in 0 requests\nrollout: hold: held")  # the claim knows what was taken in
+    assert {event.kind for event in there.ledger.read(after=before)} <= {"rollout.judged", "release.advanced"}
+    closed(there)
