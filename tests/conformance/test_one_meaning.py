@@ -52,7 +52,7 @@ def connection() -> Iterator[duckdb.DuckDBPyConnection]:
         yield opened
 
 
-@settings(max_examples=5, deadline=None, suppress_health_check=HEALTH)
+@settings(max_examples=3, deadline=None, suppress_health_check=HEALTH)
 @given(**ANY)
 def test_every_way_to_make_features_gives_the_same(
     connection: duckdb.DuckDBPyConnection,

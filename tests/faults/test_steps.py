@@ -46,10 +46,18 @@ def small(tmp_path: Path) -> Iterator[Small]:
         yield Small(root, runner=worker)
 
 
-def test_killed_after_every_step_the_run_ends_with_the_same_digest_and_nothing_ran_twice(
-    small: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    "killed",
+    [
+        ("fetch-data", "preprocess"),
+        pytest.param(("fetch-data", "preprocess", "train-model", "validate-model"), marks=pytest.mark.slow),
+    ],
+    ids=len,
+)
+def test_killed_after_its_steps_the_run_ends_with_the_same_digest_and_nothing_ran_twice(
+    small: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, killed: tuple[str, ...]
 ) -> None:
-    for step in ("fetch-data", "preprocess", "train-model", "validate-model"):
+    for step in killed:
         small.ports.steps.close()  # type: ignore[attr-defined]
         with monkeypatch.context() as armed:
             armed.setenv("MAINSPRING_FAILPOINT", "step.done:kill")

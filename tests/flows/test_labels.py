@@ -14,6 +14,7 @@ from tests.unit.flows.story import START, Log, reference, request
 from mainspring.adapters.files.logs import SegmentWriter
 from mainspring.adapters.files.logs_reader import SegmentReader
 from mainspring.adapters.memory.observations import Observations
+from mainspring.flows import labels as labelling
 from mainspring.flows.ingest import ingest
 from mainspring.flows.labels import MAX_ROWS, BadLabels, Labelled, LabelPorts, add_labels, read_label_file
 from mainspring.kernel.errors import NotFound
@@ -210,10 +211,12 @@ def test_a_file_that_is_not_there_is_said(tmp_path: Path) -> None:
         list(read_label_file(tmp_path / "none.csv"))
 
 
-def test_a_file_beyond_the_limit_is_refused(tmp_path: Path) -> None:
+def test_a_file_beyond_the_limit_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert MAX_ROWS == 1_000_000
+    monkeypatch.setattr(labelling, "MAX_ROWS", 10_000)
     file = tmp_path / "labels.jsonl"
-    file.write_text("{}\n" * (MAX_ROWS + 1), "utf-8")
-    with pytest.raises(BadLabels, match="more than 1000000 labels"):
+    file.write_text("{}\n" * 10_001, "utf-8")
+    with pytest.raises(BadLabels, match="more than 10000 labels"):
         for _ in read_label_file(file):
             pass
 
