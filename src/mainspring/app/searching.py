@@ -24,7 +24,9 @@ def search(workspace: Workspace, trainer: Trainer, whole: Run, say: Callable[[st
             trainer.prepare(trial, through=VALIDATE)
         except MainspringError as error:
             say(f"  it failed: {error.what}")
-    return _chosen(workspace, whole, trials)
+    best = _chosen(workspace, whole, trials)
+    say(f"best by {plan_of(workspace).metric}: {settings_of(best)}")
+    return best
 
 
 def begin_search(workspace: Workspace, run_id: str, *, at: int, settings: Sequence[str]) -> list[Run]:
