@@ -187,7 +187,7 @@ def keys(root: Path) -> list[str]:
 def test_a_pod_with_redis_answers_by_key_as_a_server_with_a_file(root: Path, pod: Served, keys: list[str]) -> None:
     here = Served(root, root)
     try:
-        asks = [by_key(*keys), by_key(*keys[:1]), by_key("nobody", keys[0], "", "\x1f")]
+        asks = [by_key(*keys), by_key(*keys[:1]), by_key("nobody", keys[0], "é", "a b")]
         ours = [here.ask(ask) for ask in asks]
         assert [pod.ask(ask) for ask in asks] == ours
         assert [status for status, _, _ in ours] == [200] * 3
