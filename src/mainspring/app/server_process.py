@@ -29,7 +29,11 @@ class ServerProcess:
             argv += ["--clock", "replay"]
         self._errors = (root / ".mainspring" / "server.log").open("ab")
         self._process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=self._errors, text=True)
-        line = self._process.stdout.readline() if self._process.stdout else ""
+        try:
+            line = self._process.stdout.readline() if self._process.stdout else ""
+        except BaseException:  # Ctrl-C while it starts: it would stay behind, and keep its port
+            self._process.kill()
+            raise
         if not line:
             raise RunFailed(f"the server ended with {self._process.wait()} before it served", fix="see server.log")
         self.addresses: dict[str, str] = json.loads(line)

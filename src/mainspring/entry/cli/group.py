@@ -1,15 +1,17 @@
 """The lazy command group and what holds for every command: errors, exit codes, pipes, interrupts.
 
 Exit codes: 0 done, 1 a failed run, 2 the user's mistake, 3 a refused or rolled-back release, 75 try again,
-130 interrupted.
+130 interrupted, 143 and 129 ended by SIGTERM and SIGHUP.
 """
 
 import errno
 import os
+import signal
 import sys
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from importlib import import_module
+from types import FrameType
 from typing import Any
 
 import click
@@ -19,9 +21,14 @@ from mainspring.entry.cli.commands import COMMANDS
 from mainspring.kernel.errors import MainspringError
 
 _INTERRUPTED = 130
+_ENDING = ("SIGTERM", "SIGHUP", "SIGBREAK")  # a manager of services, a terminal that closed, a console that closed
 _PIPE_CLOSED = 0
 _DEBUG = "MAINSPRING_DEBUG"
 _NO_ROOM = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC), errno.EROFS)
+
+
+class Ended(KeyboardInterrupt):
+    """Somebody asked the process to end; it goes the way of Ctrl-C, so that what it started ends too. Exit code."""
 
 
 class LazyGroup(click.Group):
@@ -79,7 +86,16 @@ def group(ctx: click.Context, folder: str) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit with the command's code."""
+    for name in _ENDING:
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is signal.SIG_DFL:  # `nohup` has it ignored
+            signal.signal(number, _end)
     sys.exit(run(arguments))
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    signal.signal(number, signal.SIG_DFL)  # a second one ends at once
+    raise Ended(128 + number)
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
@@ -96,9 +112,10 @@ def run(arguments: Sequence[str] | None = None) -> int:
             raise  # click replaces stdout and exits when the pipe is closed; any other exit is meant
         _close_stdout()
         return _PIPE_CLOSED
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, click.Abort) as error:
         print("interrupted", file=sys.stderr)
-        return _INTERRUPTED
+        why = error.__cause__ or error  # click wraps what it meets
+        return int(why.args[0]) if isinstance(why, Ended) else _INTERRUPTED
     except Exception as error:  # noqa: BLE001 - the outermost shell reports whatever is left
         return _report(error)
     return result if isinstance(result, int) and not isinstance(result, bool) else 0

@@ -1,0 +1,35 @@
+"""`mainspring up` as a process: what it started ends with it, however it is asked to end."""
+
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from tests.unit.app.small_workspace import make_workspace
+
+
+def _answers(url: str) -> bool:
+    parts = urlsplit(url)
+    with socket.socket() as asked:
+        asked.settimeout(5)
+        return asked.connect_ex((parts.hostname or "", parts.port or 0)) == 0
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows ends a process without asking it")
+def test_a_service_manager_ends_the_server_too(tmp_path: Path) -> None:
+    root = make_workspace(tmp_path / "project", rows=50)
+    argv = [sys.executable, "-m", "mainspring", "-C", str(root), "up", "--port", "0", "--page-port", "0"]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        assert process.stdout is not None
+        told = process.stdout.readline()
+        assert told.startswith("predictions"), told + process.stdout.read()
+        url = told.split()[1]
+        assert _answers(url)
+        process.send_signal(signal.SIGTERM)
+        rest, _ = process.communicate(timeout=60)
+    assert process.returncode in (0, 128 + signal.SIGTERM), rest
+    assert "Traceback" not in rest
+    assert not _answers(url)
