@@ -117,7 +117,7 @@ def _healthy(subject: Subject, place: Place) -> dict[str, str]:
     told("features_limit_seconds", _stays(7_200), ',view="lately"')
     told("trial_step_timestamp_seconds", _old(3_000))
     told("trial_patience_seconds", _stays(7_200))
-    for kind in ("release.aborted", "release.rolled_back", "run.failed"):
+    for kind in ("log.damaged", "release.aborted", "release.rolled_back", "run.failed"):
         told("events_total", _stays(3), f',kind="{kind}"')
     told("budget_runs", _stays(6))
     told("budget_spent_runs", _stays(5))
@@ -194,6 +194,7 @@ def _watched(subject: Subject, words: Words) -> Iterator[Case]:
     for name, kind, alert in (
         ("a version was taken back", "release.aborted", "MainspringRolledBack"),
         ("a training failed", "run.failed", "MainspringTrainingFailed"),
+        ("the prediction log is damaged", "log.damaged", "MainspringLogDamaged"),
     ):
         yield Case(name=name, change=told("events_total", f"3+0x20 4+0{_LONG}", f',kind="{kind}"'), fires=[(alert, "")])
     yield Case(name="the budget is spent", change=told("budget_spent_runs", _stays(6)),
