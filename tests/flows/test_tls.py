@@ -1,11 +1,13 @@
 """TLS on the ports of predictions, over real connections: the fast path, the slow one, gRPC, and silent clients."""
 
+import contextlib
 import http.client
 import json
 import socket
 import ssl
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from tests.flows.test_grpc_server import InferResponse, question
 from tests.unit.app.small_workspace import make_workspace
 from tests.unit.serve.serving_kit import MODEL, RunningServer, body, running
 
+from mainspring.entry.inference import protocol
 from mainspring.entry.inference.binding import Address, Listening
 from mainspring.entry.inference.grpc import messages
 from mainspring.entry.inference.protocol import Deadlines
@@ -81,6 +84,28 @@ def test_plain_words_and_silence_end_before_the_handshake_and_hold_nobody_up(ser
         assert _asked(server, tls, data)[0] == 200
         assert silent.recv(1) == b""  # closed by the server: TimeoutError else
     assert _asked(server, tls, data)[0] == 200
+
+
+def test_silent_clients_count_as_connections_and_keep_no_server_from_its_end(
+    tls: Tls, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(protocol, "CONNECTIONS", 3)
+    at = Listening(drain_s=0.1, poll_s=0.05, tls=tls, deadlines=Deadlines(head_s=600.0))
+    with contextlib.ExitStack() as clients, running(tmp_path, listening=at) as server:
+        silent = [clients.enter_context(socket.create_connection(("127.0.0.1", server.port), 20)) for _ in range(3)]
+        with socket.create_connection(("127.0.0.1", server.port), timeout=20) as one_too_many:
+            assert one_too_many.recv(1) == b""  # closed by the server: TimeoutError else
+        silent[0].close()
+        data, end = json.dumps(body()).encode(), time.monotonic() + 20
+        while True:  # until the server has seen that it left
+            try:
+                assert _asked(server, tls, data)[0] == 200
+                break
+            except OSError:
+                assert time.monotonic() < end
+        silent[1].setblocking(False)
+        with pytest.raises(BlockingIOError):
+            silent[1].recv(1)
 
 
 def test_a_client_that_knows_no_tls_1_2_is_refused(server: RunningServer, tls: Tls) -> None:

@@ -169,7 +169,7 @@ def _watch(subject: Subject, words: Words) -> list[Alert]:
         Alert(name="MainspringLogDamaged", severity=severity(subject, "data_fault"), wait="",
               expr=f"sum(increase({metric('events_total', ',kind=' + _text('log.damaged'))}[{late}s])) > 0",
               meaning="Bytes of the prediction log are no record: their answers count in no verdict about the model.",
-              action="Read `log.damaged` in the ledger: it names segment and offset. Then see the disk or the bucket."),
+              action="`mainspring status` names the first segment and offset; see the disk or bucket that keeps it."),
         Alert(name="MainspringStaleFeatures", severity=severity(subject, "stale_features"), wait="15m",
               expr=f"max(time() - {metric('features_timestamp_seconds')} > {metric('features_limit_seconds')}) > 0",
               meaning="The online store was not brought up to date for longer than a view allows.",

@@ -14,11 +14,14 @@ from typing import Any
 
 import uvicorn
 
+from mainspring.entry.inference import protocol as limits
+
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _DESCRIPTORS = 65_536
 _BACKLOG = 4_096
 _CLOSED_S = 0.01
 _LAST_HANDSHAKE_S = 1.0
+_NO_DESCRIPTOR_S = 0.1
 
 
 @dataclass(slots=True, kw_only=True)
@@ -36,10 +39,15 @@ class Stop:
 class Port(uvicorn.Server):
     """uvicorn without its own signal handling: it would raise the signal again and spoil the exit status.
 
-    handshake_s: how long a client may take to agree on TLS, where the port speaks it.
+    handshake_s: how long a client may take to agree on TLS, where the port speaks it. It counts as a connection while
+    it does; one too many is closed before.
     """
 
-    handshake_s = 10.0
+    def __init__(self, config: uvicorn.Config, handshake_s: float = 10.0) -> None:
+        super().__init__(config)
+        self.handshake_s = handshake_s
+        self._accepting: list[asyncio.Task[None]] = []
+        self._agreeing: set[asyncio.Task[None]] = set()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
@@ -47,19 +55,32 @@ class Port(uvicorn.Server):
         yield
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Listen as uvicorn does; with TLS by ourselves, for uvicorn leaves a silent client a minute."""
+        """Listen as uvicorn does; with TLS by ourselves: uvicorn leaves a silent client a minute, and counts none."""
         if self.config.ssl is None:
             await super().startup(sockets)
             return
-        loop = asyncio.get_running_loop()
-        self.servers = [
-            await loop.create_server(
-                self._connection, sock=listener, ssl=self.config.ssl, backlog=self.config.backlog,
-                ssl_handshake_timeout=self.handshake_s,
-            )
-            for listener in sockets or []
-        ]  # fmt: skip
+        self.servers = []
+        for listener in sockets or []:
+            listener.setblocking(False)
+            listener.listen(self.config.backlog)
+            self._accepting.append(asyncio.create_task(self._accept(listener)))
         self.started = True
+
+    async def _accept(self, listener: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                connection, _ = await loop.sock_accept(listener)
+            except OSError:  # it has left again, or every descriptor is taken
+                await asyncio.sleep(_NO_DESCRIPTOR_S)
+                continue
+            if len(self._agreeing) + len(self.server_state.connections) < limits.CONNECTIONS:
+                agreed = asyncio.create_task(self._serve_one(connection, self.handshake_s))
+                self._agreeing.add(agreed)
+                agreed.add_done_callback(self._agreeing.discard)
+            else:
+                connection.close()
+            await asyncio.sleep(0)  # a flood of clients lets the others have their turn
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Take in the connections that wait to be accepted before the listener closes, then end as uvicorn does.
@@ -69,18 +90,26 @@ class Port(uvicorn.Server):
         spare = [listener.dup() for listener in sockets or []]
         for server in self.servers:
             server.close()
+        for task in self._accepting:
+            task.cancel()
+        await asyncio.gather(*self._accepting, return_exceptions=True)
         for listener in sockets or []:
             listener.close()
         await asyncio.sleep(_CLOSED_S)  # uvloop lets go of its descriptor in a later turn; then ours is the last
         taken = [connection for listener in spare for connection in _waiting(listener)]
-        await asyncio.gather(*map(self._serve_one, taken), return_exceptions=True)  # who fails at TLS is gone
+        last = {asyncio.create_task(self._serve_one(connection, _LAST_HANDSHAKE_S)) for connection in taken}
+        if last | self._agreeing:
+            _, silent = await asyncio.wait(last | self._agreeing, timeout=_LAST_HANDSHAKE_S)
+            for task in silent:
+                task.cancel()
         await super().shutdown([])
 
-    async def _serve_one(self, connection: socket.socket) -> None:
+    async def _serve_one(self, connection: socket.socket, handshake_s: float) -> None:
         secure = self.config.ssl
-        await asyncio.get_running_loop().connect_accepted_socket(
-            self._connection, connection, ssl=secure, ssl_handshake_timeout=_LAST_HANDSHAKE_S if secure else None
-        )
+        with contextlib.suppress(OSError):  # who fails at TLS is gone
+            await asyncio.get_running_loop().connect_accepted_socket(
+                self._connection, connection, ssl=secure, ssl_handshake_timeout=handshake_s if secure else None
+            )
 
     def _connection(self) -> asyncio.Protocol:
         return self.config.http_protocol_class(  # type: ignore[call-arg]
@@ -122,9 +151,7 @@ def port_of(
     )
     config.load()
     config.ssl = secure
-    port = Port(config)
-    port.handshake_s = handshake_s
-    return port
+    return Port(config, handshake_s)
 
 
 async def all_started(ports: Sequence[Port], tasks: Sequence["asyncio.Task[None]"]) -> None:
