@@ -118,6 +118,39 @@ def test_a_move_killed_anywhere_leaves_old_or_new_and_one_record(root: Path, pla
     assert problems(root) == []
 
 
+@pytest.mark.parametrize("first", [True, False])
+@pytest.mark.parametrize("after", ["promote", "rollback"])
+def test_a_work_tree_left_behind_by_a_kill_follows_at_the_next_move(root: Path, first: bool, after: str) -> None:
+    for number in (1, 2, 3):
+        act(root, "register", number)
+    if not first:
+        act(root, "promote", 1)
+    killed(root, "file.replace", "promote", 2)
+    assert status(root) != b""
+    if first and after == "rollback":
+        ReleaseFiles(root).catch_up("local")  # there is nothing to go back to: as a watch does it
+    else:
+        act(root, after, 3)
+    assert status(root) == b""
+
+
+def test_what_somebody_edited_after_a_kill_stays(root: Path) -> None:
+    for number in (1, 2):
+        act(root, "register", number)
+        if number == 1:
+            act(root, "promote", 1)
+    killed(root, "file.replace", "promote", 2)
+    release = root / "environments" / "local" / "release.yaml"
+    mine = release.read_bytes() + b"# mine\n"
+    release.write_bytes(mine)
+    ReleaseFiles(root).catch_up("local")
+    assert release.read_bytes() == mine
+
+
+def status(root: Path) -> bytes:
+    return subprocess.run(["git", "status", "--porcelain", "-uno"], cwd=root, capture_output=True, check=True).stdout
+
+
 def test_an_append_killed_before_its_commit_leaves_no_part_of_it(root: Path) -> None:
     act(root, "append", 1)
     for _ in range(3):

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from mainspring.app.doors import entrance_of
-from mainspring.app.releases import move, publish_version, release_ports, rollout
+from mainspring.app.releases import catch_up, move, publish_version, release_ports, rollout
 from mainspring.app.secrets import resolved
 from mainspring.app.workspace import LOCAL, Workspace
 from mainspring.deliver.promotion import PromotionRefused
@@ -98,19 +98,15 @@ def _check_clean(workspace: Workspace) -> None:
     """Raise where the checked-out release file has edits of somebody's own: the promotion would pass them by."""
     from mainspring.adapters.git.commands import GitFailed
     from mainspring.adapters.git.history import read_at
-    from mainspring.adapters.git.refresh import catch_up
     from mainspring.adapters.git.repository import find_repository
 
     root, name = workspace.paths.root, f"environments/{workspace.environment}/release.yaml"
     pushed = workspace.settings.delivery.remote and workspace.environment != LOCAL
     if pushed or not (root / name).is_file() or not find_repository(root).is_checked_out("main"):
         return  # no work tree follows
+    catch_up(workspace)
     head = workspace.releases.head(workspace.environment)
     known = read_at(root, head, name) if head else None
-    log = workspace.releases.log(workspace.environment) if known else ()
-    if known is not None and (old := read_at(root, log[1].commit, name) if len(log) > 1 else None) is not None:
-        repository = find_repository(root)
-        catch_up(repository, f"{repository.prefix}{name}", old=old, new=known)
     if (root / name).read_bytes().replace(b"\r\n", b"\n") != known:
         raise GitFailed(f"{name} has edits that are not committed", fix=f"commit them, or: git checkout HEAD -- {name}")
 

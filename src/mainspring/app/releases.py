@@ -31,6 +31,14 @@ def release_ports(workspace: Workspace, request: Request = _PLAIN) -> ReleasePor
     )  # fmt: skip
 
 
+def catch_up(workspace: Workspace) -> None:
+    """Let the work tree follow a move that was interrupted after its commit; where none follows, nothing."""
+    from mainspring.adapters.git.releases import ReleaseFiles
+
+    if isinstance(workspace.releases, ReleaseFiles):
+        workspace.releases.catch_up(workspace.environment)
+
+
 def move(workspace: Workspace, reason: str, *, actor: str = "") -> Move:
     """Return who moves what, now."""
     return Move(

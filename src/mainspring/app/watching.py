@@ -7,7 +7,7 @@ from pathlib import Path
 from mainspring.app.features import refresh_features
 from mainspring.app.observing import label_ports, open_observations, watch_plan, watch_ports
 from mainspring.app.readings import publish
-from mainspring.app.releases import follow_aliases
+from mainspring.app.releases import catch_up, follow_aliases
 from mainspring.app.training import Trainer
 from mainspring.app.workspace import Workspace
 from mainspring.flows.labels import Labelled, add_labels, read_label_file
@@ -27,6 +27,7 @@ _LOOK_EVERY = MINUTE
 
 def watch_once(workspace: Workspace, *, progress: Say = lambda _: None, ask: Path | None = None) -> Looked:
     """Look once, now. ask: a folder to write a wanted training into, for others to do; None: it is done here."""
+    catch_up(workspace)
     with Trainer(workspace, progress=progress) as trainer, open_observations(workspace) as observations:
         memory = remember(workspace.ledger, workspace.environment)
         ports = watch_ports(workspace, trainer, observations)

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -112,6 +113,20 @@ def test_a_watch_with_nothing_released_looks_and_does_nothing(tmp_path: Path) ->
     root = make_workspace(tmp_path / "p", rows=50)
     looked = watch_once(opened(root))
     assert (looked.ingested.rows, looked.window, looked.commit) == (0, None, present_status(opened(root)).commit)
+
+
+def test_a_watch_lets_the_work_tree_follow_a_move_that_was_interrupted(tmp_path: Path) -> None:
+    root = make_workspace(tmp_path / "p", rows=50)
+    for version in (1, 2):
+        add_model(root, version)
+        promote_version(opened(root), version, at_once=True, reason="")
+    release = root / "environments" / "local" / "release.yaml"
+    committed = release.read_bytes()
+    subprocess.run(["git", "checkout", "-q", "HEAD~1", "--", release.parent], cwd=root, check=True)
+    assert release.read_bytes() != committed
+    watch_once(opened(root))
+    assert release.read_bytes() == committed
+    assert not subprocess.run(["git", "diff", "HEAD", "--stat"], cwd=root, check=True, capture_output=True).stdout
 
 
 def test_a_logged_request_is_found_and_labelled_from_a_file(tmp_path: Path) -> None:

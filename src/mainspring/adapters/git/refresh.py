@@ -26,20 +26,55 @@ def refresh(repository: Repository, path: str, *, old: bytes | None, new: bytes,
     return True
 
 
-def catch_up(repository: Repository, path: str, *, old: bytes, new: bytes) -> None:
-    """Bring the file and its index entry to `new`, each where it still holds `old`.
+def catch_up(repository: Repository, path: str, head: str) -> None:
+    """Let work tree and index follow the newest commit of `path`, where a move was interrupted after that commit.
 
-    A move that was interrupted after its commit leaves them so; what holds anything else is somebody's edit and stays.
+    Every file that the commit changed beside `path` follows, `path` as the last: the others lag only if it does. What
+    is not as it was before that commit is somebody's edit and stays. The commit stands either way.
     """
     top = _top(repository)
-    place = top / path
-    if _is_linked(place, top) or not place.is_file():
+    folder = path.rpartition("/")[0]
+    try:
+        repository.check_quiet()
+        if path not in _listed(top, "diff-index", "--name-only", head, "--", folder):
+            return
+        commit = run_git(top, "rev-list", "-1", head, "--", path).decode("ascii").strip()
+        changed = _listed(top, "diff-tree", "-r", "--no-commit-id", "--no-renames", commit, "--", folder)
+        blobs = {name: _ids(fields) for fields, name in zip(changed[::2], changed[1::2], strict=False)}
+        if path in blobs and _lags(repository, path, *blobs[path]):
+            for name in sorted(blobs, key=lambda name: name == path):
+                _follow(repository, name, *blobs[name])
+    except (OSError, MainspringError):
         return
-    if place.read_bytes().replace(b"\r\n", b"\n") == old:
-        write_atomic(place, new, private=False, durable=False)
-    if _staged(top, path) == _blob(repository, old):
-        blob = _blob(repository, new)
-        run_git(top, "update-index", "--add", "--cacheinfo", f"100644,{blob},{path}", settings=filterless(top))
+
+
+def _listed(top: Path, *args: str) -> list[str]:
+    command, *rest = args
+    return run_git(top, command, "-z", *rest, settings=filterless(top)).decode("utf-8", "replace").split("\0")
+
+
+def _ids(fields: str) -> tuple[str, str]:
+    """Return the object ids before and after of a line of `diff-tree`; "" where there was no file."""
+    old, new = fields.split(" ")[2:4]
+    return old if old.strip("0") else "", new if new.strip("0") else ""
+
+
+def _lags(repository: Repository, path: str, old: str, new: str) -> bool:
+    top = _top(repository)
+    place = top / path
+    if not new or _is_linked(place, top) or _staged(top, path) != old:
+        return False
+    held = _blob(repository, place.read_bytes().replace(b"\r\n", b"\n")) if place.is_file() else ""
+    return held in (old, new)
+
+
+def _follow(repository: Repository, path: str, old: str, new: str) -> None:
+    if not _lags(repository, path, old, new):
+        return
+    top = _top(repository)
+    (top / path).parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(top / path, run_git(top, "cat-file", "blob", new), private=False, durable=False)
+    run_git(top, "update-index", "--add", "--cacheinfo", f"100644,{new},{path}", settings=filterless(top))
 
 
 def _top(repository: Repository) -> Path:

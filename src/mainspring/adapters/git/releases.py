@@ -12,7 +12,7 @@ from types import MappingProxyType
 
 from mainspring.adapters.git.commands import GitFailed, checked_branch, run_git
 from mainspring.adapters.git.lines import Line, LocalBranch
-from mainspring.adapters.git.refresh import refresh
+from mainspring.adapters.git.refresh import catch_up, refresh
 from mainspring.adapters.git.repository import AUTHOR, Repository, commit_environment
 from mainspring.adapters.git.texts import parse, render
 from mainspring.deliver.documents import InvalidRelease, from_document, to_document
@@ -88,6 +88,7 @@ class ReleaseFiles:
         folder = self._path(environment).removesuffix(_RELEASE)
         made = {f"{folder}{name}": data for name, data in files.items()}
         self._line.check(expected)
+        self.catch_up(environment)
         olds = dict(zip(made, self._contents([f"{expected}:{path}" for path in made]), strict=True)) if expected else {}
         blobs = {
             path: self._git("hash-object", "-w", "--no-filters", "--stdin", stdin=new) for path, new in made.items()
@@ -96,9 +97,14 @@ class ReleaseFiles:
         hit("release.commit")
         self._line.move(commit, expected, commit_environment(self._author, self._now()))
         if self._line.is_checked_out():
-            for path, new in made.items():
+            for path, new in reversed(made.items()):  # the release file last: `catch_up` goes by it
                 refresh(self._repository, path, old=olds.get(path, ("", None))[1], new=new, blob=blobs[path])
         return commit
+
+    def catch_up(self, environment: str) -> None:
+        """Let the checked-out files follow the newest release, if a move was interrupted after its commit."""
+        if self._line.is_checked_out() and (head := self._line.head()):
+            catch_up(self._repository, self._path(environment), head)
 
     def folder(self, environment: str, name: str) -> dict[str, bytes]:
         """Return the committed files of a folder beside the release file: name -> content; links are left out."""
