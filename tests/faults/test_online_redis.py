@@ -1,6 +1,7 @@
 """Features by key from a real Redis: as from the file on this machine, atomic, over TLS, and with Redis gone."""
 
 import json
+import shutil
 import socket
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from tests.redis_server import CALM, PASSWORD, RedisServer, free_port, running
 from tests.unit.app.small_workspace import FILE, make_workspace, opened
 
 from mainspring.adapters.files.keys import Keys
+from mainspring.adapters.frames.parquet import ParquetFrames
 from mainspring.adapters.objects.bucket import Bucket
 from mainspring.adapters.objects.models import ModelStore
 from mainspring.adapters.redis.client import Client, OnlineUnreachable, Patience
@@ -87,9 +89,10 @@ def released(root: Path) -> None:
         sample={"columns": {"visit.kind": ["a"], **sample}, "scores": [repr(score)]},
     )  # fmt: skip
     made = {"contract.json": contract.to_bytes(), "model.onnx": model()}
-    keys, store = Keys(root / ".mainspring", root), ModelStore(Bucket((root / "bucket").as_uri()))
-    digest = store.add(made)
-    store.attest(digest, SIGNATURE, sign(manifest_of(made), keys.signing_key(), "small"))
+    keys = Keys(root / ".mainspring", root)
+    for store in (ModelStore(Bucket((root / "bucket").as_uri())), opened(root).models_here):
+        digest = store.add(made)
+        store.attest(digest, SIGNATURE, sign(manifest_of(made), keys.signing_key(), "small"))
     (root / "trust").mkdir()
     (root / "trust" / "a.pem").write_bytes(public_of(keys.signing_key()))
     (root / "release.yaml").write_bytes(
@@ -200,6 +203,36 @@ def test_a_pod_with_redis_answers_by_key_as_a_server_with_a_file(root: Path, pod
     finally:
         here.process.kill()
         here.process.communicate()
+
+
+def test_a_batch_of_keys_is_filled_from_redis_as_from_the_file(
+    root: Path, redis: RedisServer, keys: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "keys.csv").write_text("\n".join(["key", *keys]) + "\n", "utf-8")
+    (tmp_path / "plain.csv").write_text("visit.kind,visit.size,visit.hour,lately.bad_share\na,2.0,3.0,0.25\n", "utf-8")
+    elsewhere = shutil.copytree(root, tmp_path / "small")
+    (elsewhere / ".mainspring" / "online.db").unlink()
+
+    def scored(where: Path, *words: str, file: str = "keys.csv") -> list[float] | int:
+        out = tmp_path / f"out{len(list(tmp_path.iterdir()))}"
+        mounted = ["--release-file", str(root / "release.yaml"), "--trust", str(root / "trust")]
+        status = run(["-C", str(where), "score", str(tmp_path / file), "--out", str(out), *mounted, *words])
+        return status or [x for path in out.glob("*.parquet") for x in ParquetFrames(keep=0).read(path)["score"]]
+
+    expected = scored(root)
+    assert isinstance(expected, list)
+    assert len(set(expected)) > 100
+    assert scored(elsewhere, "--env", "production") == expected
+    assert isinstance(scored(elsewhere), int)
+    (elsewhere / "mainspring.yaml").write_text(
+        (root / "mainspring.yaml").read_text("utf-8").replace("/3", "/9"), "utf-8"
+    )
+    assert isinstance(scored(elsewhere, "--env", "production"), int)
+    monkeypatch.setenv("REDIS_OF_TEST", f"{redis.url[:-1]}3")
+    assert scored(elsewhere, "--env", "production", "--online", "secret://env/REDIS_OF_TEST") == expected
+    assert isinstance(scored(elsewhere, file="plain.csv"), list)
+    period = ["score", "--period", "2024-01-01", "2024-01-02", "--out", str(tmp_path / "never"), "--online", redis.url]
+    assert run(["-C", str(root), *period]) == 2
 
 
 @pytest.mark.parametrize("how", ["kill", "freeze"])

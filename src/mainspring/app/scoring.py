@@ -98,7 +98,7 @@ def score_batch(workspace: Workspace, batch: Batch, say: Callable[[str], None] =
 
     room = ServerRoom(
         root=workspace.paths.root, environment=workspace.environment, worker=WRITER, log_sinks=batch.sinks,
-        mounted=replace(workspace.mounted, models=workspace.stores.models),
+        mounted=replace(workspace.mounted, models=workspace.stores.models, online=_online(workspace, batch)),
     )  # fmt: skip
     kept = _Kept(batch)
     (parts,) = server_parts(room, replay_clock=False).fleet.members
@@ -111,6 +111,11 @@ def score_batch(workspace: Workspace, batch: Batch, say: Callable[[str], None] =
         return score(_wanted(table, scoring.contract), batch.out, ports, part_rows=batch.part_rows)
     finally:
         parts.log.close()
+
+
+def _online(workspace: Workspace, batch: Batch) -> str:
+    """Return the address that fills features by key, "" for the file here. A period's come from the snapshot."""
+    return "" if batch.file is None else workspace.mounted.online or workspace.named_store("online")
 
 
 class _Kept:

@@ -21,10 +21,11 @@ _file = click.Path(path_type=Path, dir_okay=False)
 @click.option("--log-sink", "sinks", multiple=True, metavar="URL", help="Send the prediction log here too.")
 @click.option("--release-file", type=_file, help="Release file where it is mounted.")
 @click.option("--trust", type=_folder, help="Public keys (*.pem) that may vouch for the model, where they are mounted.")
+@click.option("--online", default="", metavar="URL", help="Redis that fills FILE's keys; else the environment's own.")
 @json_option
 def score(  # noqa: PLR0913 - click's options
     *, file: Path | None, out: Path, period: tuple[str, str], part_rows: int, environment: str, to: str,
-    sinks: tuple[str, ...], release_file: Path | None, trust: Path | None, as_json: bool,
+    sinks: tuple[str, ...], release_file: Path | None, trust: Path | None, online: str, as_json: bool,
 ) -> None:  # fmt: skip
     """Score FILE (CSV or Parquet: inputs, or only key and asked_at), or the asks of a period of the last snapshot.
 
@@ -34,12 +35,15 @@ def score(  # noqa: PLR0913 - click's options
     from mainspring.app.mounted import Mounted
     from mainspring.app.scoring import Batch, moment, score_batch
     from mainspring.app.workspace import open_workspace
+    from mainspring.entry.cli.mounted import without_password
 
     if file is not None and any(period):
         raise click.UsageError("give a file or a period, not both")
+    if file is None and online:
+        raise click.UsageError("--online fills a file's keys; a period's features come from the snapshot")
     start, end = (moment(text) for text in period)
     batch = Batch(out=out, file=file, start=start, end=end, part_rows=part_rows, to=to, sinks=sinks)
-    mounted = Mounted(release=release_file, trust=trust)
+    mounted = Mounted(release=release_file, trust=trust, online=without_password(online))
     found = score_batch(open_workspace(here(), environment=environment, mounted=mounted), batch, present.progress)
     if as_json:
         present.emit(
