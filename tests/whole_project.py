@@ -13,7 +13,10 @@ STORES = """{ledger: "secret://vault/ml/ledger#url", models: "s3://models/shop",
 SCALED = """server: {cpu: 1, memory: 1Gi, grpc: true}
     autoscaling: {kind: keda, rows_per_second: 2000}
     gateway: {name: edge, namespace: gateways, hostnames: [shop.example]}
-    identity: {iam.gke.io/gcp-service-account: shop@ops.iam.gserviceaccount.com}"""
+    identity: {iam.gke.io/gcp-service-account: shop@ops.iam.gserviceaccount.com}
+    placement:
+      server: {node_selector: {pool: '0e1'}, tolerations: [{key: spot}], pull_secrets: [registry], priority_class: high}
+      steps: {node_selector: {pool: 'no'}, tolerations: [{key: a/b, value: 'yes'}], pull_secrets: [registry]}"""
 PLACES = (
     ("dev", "deployment", "cronjob", "ingress: {host: shop.example, certificate: tls}"),
     ("qa", "rollouts", "cronworkflow", SCALED),

@@ -8,9 +8,9 @@ from mainspring.kernel.errors import InvalidValue
 from mainspring.project.entry_models import EntrySection
 from mainspring.project.lower_data import Findings
 from mainspring.project.mistakes import Path
-from mainspring.project.server_models import ReachedSection
+from mainspring.project.models import EnvironmentSection
 
-_OPTIONS = ("server", "autoscaling", "ingress", "gateway")
+_OPTIONS = ("server", "autoscaling", "ingress", "gateway", "placement")
 _OURS = ("deployment", "rollouts")
 
 
@@ -26,7 +26,7 @@ def lower_freezes(section: EntrySection, here: Path, found: Findings) -> tuple[F
 
 
 def lower_options(
-    section: ReachedSection, platform: str, scaled: bool, here: Path, found: Findings
+    section: EnvironmentSection, platform: str, scaled: bool, here: Path, found: Findings
 ) -> Mapping[str, Any]:
     """Return what the file says of the server's pods, section by section; mistakes go to `found`."""
     written = {name: getattr(section, name) for name in _OPTIONS}
@@ -35,7 +35,7 @@ def lower_options(
     return {name: value.model_dump(exclude_none=True) for name, value in written.items() if value is not None}
 
 
-def _unfit(section: ReachedSection, platform: str, scaled: bool) -> Iterator[tuple[str, str, str]]:
+def _unfit(section: EnvironmentSection, platform: str, scaled: bool) -> Iterator[tuple[str, str, str]]:
     given = {name for name in (*_OPTIONS, "identity") if getattr(section, name)}
     if platform == "local":
         yield from ((name, "a local environment has no pods", "remove it or set platform") for name in sorted(given))
@@ -45,6 +45,8 @@ def _unfit(section: ReachedSection, platform: str, scaled: bool) -> Iterator[tup
             yield name, f"{platform} makes its own routes", f"remove it, or write platform: {_OURS[0]}"
     if {"ingress", "gateway"} <= given:
         yield "gateway", "an Ingress and a Gateway's route would both lead to the server", "keep one of them"
+    if section.placement and section.placement.server.priority_class and section.serverless:
+        yield "placement", "Knative takes no priority class", "remove server.priority_class"
     rule = section.autoscaling
     if rule and not scaled:
         yield "autoscaling", "there is nothing to choose from", "write replicas: {min: 2, max: 8}"

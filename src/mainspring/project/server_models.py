@@ -17,6 +17,8 @@ Host = Annotated[str, Field(max_length=253, pattern=rf"^(\*\.)?{_LABEL}(\.{_LABE
 Key = Annotated[
     str, Field(max_length=317, pattern=r"^([a-z0-9.-]{1,253}/)?[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$")
 ]
+ObjectName = Annotated[str, Field(max_length=253, pattern=rf"^{_LABEL}(\.{_LABEL})*$")]
+NodeValue = Annotated[str, Field(max_length=63, pattern=r"^([A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?)?$")]
 Note = Annotated[str, Field(max_length=1000, pattern=r"^[^\x00-\x1f\x7f]*$")]
 
 
@@ -56,6 +58,32 @@ class GatewaySection(Section):
     hostnames: tuple[Host, ...] = Field(default=(), description="The names that callers use.")
 
 
+class TolerationSection(Section):
+    """A taint of nodes that pods may run on nonetheless."""
+
+    key: Key = Field(description="The taint's key.")
+    value: NodeValue | None = Field(default=None, description="Its value; left out: any.")
+    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = Field(
+        default=None, description="Its effect; left out: any."
+    )
+
+
+class Placement(Section):
+    """Which nodes pods run on, with whose credentials their images are pulled, and what yields to them."""
+
+    node_selector: dict[Key, NodeValue] = Field(default_factory=dict, description="Labels that a node must have.")
+    tolerations: tuple[TolerationSection, ...] = Field(default=(), description="Taints that are put up with.")
+    pull_secrets: tuple[ObjectName, ...] = Field(default=(), description="Secrets with the registry's credentials.")
+    priority_class: ObjectName | None = Field(default=None, description="PriorityClass.")
+
+
+class PlacementSection(Section):
+    """Where an environment's pods run. Under Knative selectors and tolerations must be switched on in its settings."""
+
+    server: Placement = Field(default_factory=Placement, description="Of the servers.")
+    steps: Placement = Field(default_factory=Placement, description="Of the watch and of each step of a training.")
+
+
 class ReachedSection(EntrySection):
     """The part of an environment that is about its server's pods."""
 
@@ -63,6 +91,7 @@ class ReachedSection(EntrySection):
     autoscaling: AutoscalingSection | None = Field(default=None, description="What sets the number of servers.")
     ingress: IngressSection | None = Field(default=None, description="An Ingress that leads to the server.")
     gateway: GatewaySection | None = Field(default=None, description="A Gateway's route that leads to the server.")
+    placement: PlacementSection | None = Field(default=None, description="Which nodes pods run on.")
     identity: dict[Key, Note] = Field(
         default_factory=dict,
         description="Annotations of the service accounts of server, steps and watch: which identity of the cloud their "

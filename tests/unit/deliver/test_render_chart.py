@@ -67,6 +67,8 @@ def test_what_the_log_rules_refer_to_becomes_a_variable() -> None:
 OPTIONS = {
     "server": {"cpu": 0.5, "memory": "1Gi", "workers": 2, "grpc": True},
     "autoscaling": {"kind": "keda", "cpu": 60, "rows_per_second": 900},
+    "placement": {"server": {"node_selector": {"pool": "0e1"}, "tolerations": ({"key": "spot"},),
+                             "pull_secrets": ("pull",), "priority_class": "high"}},
     "gateway": {"name": "edge", "namespace": "gateways", "hostnames": ("a.example",)},
 }  # fmt: skip
 
@@ -79,6 +81,9 @@ def test_what_the_project_file_says_of_pods_becomes_the_charts_values() -> None:
     assert found["server"] == {"workers": 2, "grpc": True}
     assert found["autoscaling"]["prometheus"]["rowsPerSecond"] == 900
     assert found["gateway"] == {"enabled": True, "name": "edge", "namespace": "gateways", "hostnames": ["a.example"]}
+    assert (found["nodeSelector"], found["priorityClassName"]) == ({"pool": "0e1"}, "high")
+    assert found["tolerations"] == [{"key": "spot", "operator": "Exists"}]
+    assert found["imagePullSecrets"] == [{"name": "pull"}]
     assert found["podLabels"] == {"azure.workload.identity/use": "true"}
     ingress = {"host": "a.example", "class_name": "nginx", "certificate": "tls", "annotations": {"a/b": "no"}}
     more = values(options={"ingress": ingress}, identity={"eks.amazonaws.com/role-arn": "arn:aws:iam::1:role/x"})

@@ -157,6 +157,28 @@ def test_needs_become_requests_limits_and_a_node_with_the_device() -> None:
     assert "nodeSelector" not in pods()["preprocess"]
 
 
+@pytest.mark.parametrize("where", [DEV, PRODUCTION], ids=lambda where: where.name)
+def test_pods_of_steps_run_where_the_project_file_says(where: Place) -> None:
+    taint = {"key": "spot", "value": "yes", "effect": "NoSchedule"}
+    steps = {"node_selector": {"pool": "ml"}, "tolerations": (taint,), "pull_secrets": ("r",), "priority_class": "low"}
+    moved = replace(where, options={"placement": {"steps": steps}})
+    made = documents(replace(FULL, places=(moved,)), moved)
+    jobs = [d["spec"]["jobTemplate"]["spec"]["template"]["spec"] for d in made if d["kind"] == "CronJob"]
+    templates = [one for d in made if d["kind"] == "WorkflowTemplate" for one in d["spec"]["templates"]]
+    pods = [*jobs, *(one for one in templates if "container" in one)]
+    assert pods
+    for pod in pods:
+        assert pod["nodeSelector"]["pool"] == "ml"
+        assert pod["tolerations"][-1] == {**taint, "operator": "Equal"}
+        assert pod["priorityClassName"] == "low"
+    found = access.files(replace(FULL, places=(moved,)))[access.PATH]
+    assert isinstance(found, Objects)
+    pulls = {d["metadata"]["name"]: d.get("imagePullSecrets") for d in found.documents if d["kind"] == "ServiceAccount"}
+    assert {name for name, secrets in pulls.items() if secrets == [{"name": "r"}]} == (
+        {f"{FULL.name}-watch"} if where is DEV else {f"{FULL.name}-watch", f"{FULL.name}-steps"}
+    )
+
+
 @pytest.mark.parametrize("where", PLACES, ids=lambda where: where.name)
 def test_one_scheduler_never_both_at_known_times(where: Place) -> None:
     kinds = [document["kind"] for document in documents(FULL, where)]

@@ -9,7 +9,7 @@ and a pod may mount what its namespace holds: so the controller takes workflows 
 from typing import Any
 
 from mainspring.deliver.render.content import Files, Objects
-from mainspring.deliver.render.kubernetes import kind, metadata
+from mainspring.deliver.render.kubernetes import kind, metadata, placed
 from mainspring.deliver.render.subject import Place, Subject
 
 RBAC = "rbac.authorization.k8s.io"
@@ -54,7 +54,10 @@ def _place(subject: Subject, place: Place) -> list[dict[str, Any]]:
         name = account(subject, job)
         head = metadata(subject, place, name, job)
         known = {"annotations": dict(place.identity)} if place.identity and job in _OPENING else {}
-        found.append(kind("v1", "ServiceAccount", head | known, automountServiceAccountToken=False))
+        # a pod of an account pulls its image by the account's secrets (Kubernetes, "Add ImagePullSecrets")
+        pulls = placed(place, "steps").get("imagePullSecrets") if job in _OPENING else None
+        known_by = {"imagePullSecrets": pulls} if pulls else {}
+        found.append(kind("v1", "ServiceAccount", head | known, automountServiceAccountToken=False, **known_by))
         if rules:
             found.append(kind(f"{RBAC}/v1", "Role", head, rules=rules))
             found.append(kind(

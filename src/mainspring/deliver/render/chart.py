@@ -10,7 +10,7 @@ from typing import Any
 
 from mainspring.deliver.render import vault
 from mainspring.deliver.render.content import Content, Files, Json, Text, one
-from mainspring.deliver.render.kubernetes import PROMETHEUS, identified
+from mainspring.deliver.render.kubernetes import PROMETHEUS, identified, placed
 from mainspring.deliver.render.needs import online_names
 from mainspring.deliver.render.subject import Place, Subject, logged_to
 
@@ -71,6 +71,7 @@ def values(subject: Subject, place: Place) -> dict[str, Any]:
         "networkPolicy": {"enabled": False},  # security/network-policies.yaml holds every flow
         **({"serviceAccount": {"annotations": dict(place.identity)}} if place.identity else {}),
         **({"podLabels": found} if (found := identified(place)) else {}),
+        **placed(place, "server"),
         **_options(place.options),
     }  # fmt: skip
 

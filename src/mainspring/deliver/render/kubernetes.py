@@ -39,6 +39,20 @@ def identified(place: Place) -> dict[str, str]:
     return {"azure.workload.identity/use": "true"} if azure else {}
 
 
+def placed(place: Place, job: str) -> dict[str, Any]:
+    """Return which nodes the pods of a job, `server` or `steps`, run on, as a pod's spec says it; {} by default."""
+    written = place.options.get("placement", {}).get(job, {})
+    tolerations = [
+        {**taint, "operator": "Equal" if "value" in taint else "Exists"} for taint in written.get("tolerations", ())
+    ]
+    found = {
+        "nodeSelector": dict(written.get("node_selector", {})), "tolerations": tolerations,
+        "imagePullSecrets": [{"name": name} for name in written.get("pull_secrets", ())],
+        "priorityClassName": written.get("priority_class", ""),
+    }  # fmt: skip
+    return {name: value for name, value in found.items() if value}
+
+
 def labels(subject: Subject, component: str) -> dict[str, str]:
     """Return the labels of an object of this project."""
     return {NAME: subject.name, COMPONENT: component, PART_OF: subject.name, MANAGED_BY: "mainspring"}

@@ -16,6 +16,7 @@ from mainspring.deliver.render.kubernetes import (
     identified,
     kind,
     metadata,
+    placed,
     pod_security,
     selector,
 )
@@ -84,10 +85,17 @@ def template(subject: Subject, place: Place, pod: Pod) -> Doc:
         "volumes": [volume for volume, _ in _volumes(subject, pod)],
         "container": container(subject, place, pod),
     }  # fmt: skip
+    return {name: value for name, value in found.items() if value not in ({"parameters": []},)} | _nodes(place, pod)
+
+
+def _nodes(place: Place, pod: Pod) -> Doc:
+    """Return which nodes a pod runs on; by whose credentials it pulls its image, its service account says."""
+    found = {name: value for name, value in placed(place, "steps").items() if name != "imagePullSecrets"}
     if pod.needs.gpu:
-        found["nodeSelector"] = {f"{_GPU}.present": "true"}
-        found["tolerations"] = [{"key": _GPU, "operator": "Exists", "effect": "NoSchedule"}]
-    return {name: value for name, value in found.items() if value not in ({"parameters": []},)}
+        found["nodeSelector"] = {f"{_GPU}.present": "true"} | found.get("nodeSelector", {})
+        taint = {"key": _GPU, "operator": "Exists", "effect": "NoSchedule"}
+        found["tolerations"] = [taint, *found.get("tolerations", [])]
+    return found
 
 
 def container(subject: Subject, place: Place, pod: Pod) -> Doc:

@@ -63,7 +63,8 @@ class Place:
     document. network: who may talk to whom. serverless: KServe runs the server under Knative.
     data_claim: the volume claim with the sources' files, or "".
     seldon: `v1` or `v2` of Seldon Core. options: what the project file says of the server's pods, by its sections
-    (`server`, `autoscaling`, `ingress`, `gateway`). identity: annotations of service accounts that give their pods one.
+    (`server`, `autoscaling`, `ingress`, `gateway`, `placement`). identity: annotations of service accounts that give
+    their pods one.
     """
 
     name: str

@@ -72,7 +72,7 @@ def _job(subject: Subject, place: Place) -> Doc:
         "serviceAccountName": account(subject, "watch"), "automountServiceAccountToken": False,
         "securityContext": pod_security(), "restartPolicy": "Never", "volumes": whole["volumes"],
         "containers": [container(subject, place, pod)],
-        **{name: whole[name] for name in ("nodeSelector", "tolerations") if name in whole},
+        **{name: whole[name] for name in ("nodeSelector", "tolerations", "priorityClassName") if name in whole},
     }  # fmt: skip
     return {
         "schedule": place.schedule, "timeZone": ZONE, **_timing(subject),

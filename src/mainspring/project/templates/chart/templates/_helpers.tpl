@@ -187,6 +187,16 @@ volumeMounts:
   emptyDir: {sizeLimit: 64Mi}
 {{- end -}}
 
+{{/* Which nodes a pod runs on, and by whose credentials its image is pulled; each line begins with its break. */}}
+{{- define "mainspring.placement" -}}
+{{- range list "imagePullSecrets" "priorityClassName" "nodeSelector" "tolerations" }}
+{{- $key := . }}
+{{- with get $.Values . }}
+{{ $key }}: {{ toJson . }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
 {{/* A pod's spec around one container; give it the same dict as the container. */}}
 {{- define "mainspring.podSpec" -}}
 {{- $root := .root -}}
@@ -195,18 +205,7 @@ automountServiceAccountToken: false
 enableServiceLinks: false
 terminationGracePeriodSeconds: {{ include "mainspring.grace" $root }}
 securityContext: {{- include "mainspring.podSecurity" $root | nindent 2 }}
-{{- with $root.Values.imagePullSecrets }}
-imagePullSecrets: {{ toJson . }}
-{{- end }}
-{{- with $root.Values.priorityClassName }}
-priorityClassName: {{ . | toJson }}
-{{- end }}
-{{- with $root.Values.nodeSelector }}
-nodeSelector: {{ toJson . }}
-{{- end }}
-{{- with $root.Values.tolerations }}
-tolerations: {{ toJson . }}
-{{- end }}
+{{- include "mainspring.placement" $root }}
 topologySpreadConstraints:
   {{- include "mainspring.spread" $root | trim | nindent 2 }}
 containers:
