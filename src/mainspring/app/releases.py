@@ -79,12 +79,12 @@ def show_aliases(workspace: Workspace, release: Release, say: Callable[[str], No
     from mainspring.adapters.mlflow.mirror import MlflowMirror, tracking_uri
 
     mirror = MlflowMirror(tracking_uri(workspace.paths.state), workspace.paths.state / "mlartifacts")
-    named = {"champion": release.champion.version}
-    if release.challenger is not None:
-        named["challenger"] = release.challenger.version
     try:
-        for alias, version in named.items():
-            mirror.set_alias(release.model, alias, version)
+        mirror.set_alias(release.model, "champion", release.champion.version)
+        if release.challenger is None:
+            mirror.drop_alias(release.model, "challenger")
+        else:
+            mirror.set_alias(release.model, "challenger", release.challenger.version)
     except MirrorFailed as error:
         say(f"warning: {error.what}")
 

@@ -6,10 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tests.unit.app.small_workspace import make_workspace, opened
 
 from mainspring.adapters.mlflow.database import make_database
 from mainspring.adapters.mlflow.mirror import MlflowMirror, tracking_uri
 from mainspring.adapters.mlflow.versions import fetch
+from mainspring.app.releases import show_aliases
+from mainspring.deliver.release import Challenger, Champion, Release
 from mainspring.develop.errors import MirrorFailed
 from mainspring.develop.ports import Mirrored
 
@@ -54,6 +57,34 @@ def test_recording_twice_shows_one_run_one_version_and_an_alias_follows(
     assert client.get_model_version_by_alias("flights", "champion").tags["mainspring.version"] == "2"
     with pytest.raises(MirrorFailed, match="not mirrored"):
         mirror.set_alias("flights", "champion", 9)
+    mirror.set_alias("flights", "challenger", 1)
+    for _ in range(2):
+        mirror.drop_alias("flights", "challenger")
+        assert set(client.get_registered_model("flights").aliases) == {"champion"}
+
+
+@pytest.mark.filterwarnings("default")
+def test_the_aliases_show_a_release_and_no_challenger_once_its_trial_has_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    workspace, said = opened(make_workspace(tmp_path / "project", rows=20)), list[str]()
+    uri = tracking_uri(workspace.paths.state)
+    MlflowMirror(uri, tmp_path / "artifacts").sync(_mirrored(f"r{number}", number) for number in (1, 2))
+
+    from mlflow import MlflowClient
+
+    client, first, second = MlflowClient(uri, uri), DIGEST, "sha256:" + "b" * 64
+    alone = Release(model="flights", champion=Champion(version=1, digest=first))
+    trial = replace(alone, challenger=Challenger(version=2, digest=second, weight=5))
+    won = Release(model="flights", champion=Champion(version=2, digest=second))
+    for release, expected in (
+        (trial, {"champion": 1, "challenger": 2}), (alone, {"champion": 1}),
+        (trial, {"champion": 1, "challenger": 2}), (won, {"champion": 2}),
+    ):  # fmt: skip
+        show_aliases(workspace, release, said.append)
+        assert client.get_registered_model("flights").aliases == expected
+    assert said == []
 
 
 @pytest.mark.filterwarnings("default")

@@ -64,6 +64,11 @@ class MlflowMirror:
                 raise MirrorFailed(f"version {version} of {model} is not mirrored", fix="mainspring tracking sync")
             self._client.set_registered_model_alias(model, alias, shown)
 
+    def drop_alias(self, model: str, alias: str) -> None:
+        """Take an alias away; one that is not there is no failure. Raises `MirrorFailed`."""
+        with self._told():
+            self._client.delete_registered_model_alias(model, alias)
+
     def sync(self, runs: Iterable[Mirrored]) -> int:
         """Record every run again; return how many. Raises `MirrorFailed` at the first that cannot be written."""
         count = 0
