@@ -91,6 +91,12 @@ def test_a_wrong_method_is_told_the_right_ones_and_a_wrong_name_is_a_model_not_a
     for name in ("Flights", "a.b", "x" * 128):
         status, _, content = server.ask("GET", f"/v2/models/{name}")
         assert (status, json.loads(content)["code"]) == (404, "model.unknown")
+    for word in ("abc", "0", "77"):
+        for method, rest in (("GET", ""), ("GET", "/ready"), ("POST", "/infer")):
+            sent = json.dumps(body()).encode() if method == "POST" else None
+            path = f"/v2/models/{MODEL}/versions/{word}{rest}"
+            status, _, content = server.ask(method, path, sent, {"Content-Type": JSON} if sent else None)
+            assert (status, json.loads(content)["code"]) == (404, "model.unknown"), path
 
 
 def test_models_probes_and_versions_of_other_servers(server: RunningServer) -> None:

@@ -16,7 +16,7 @@ from mainspring.entry.inference.probes import Probes
 from mainspring.entry.inference.routed import RoutedApp
 from mainspring.entry.inference.routes import ADMIN, METRICS, PUBLIC, Route, RouteTable
 from mainspring.security.tokens import ROLES
-from mainspring.serve.errors import UnknownRoute, WrongMethod
+from mainspring.serve.errors import UnknownModel, UnknownRoute, WrongMethod
 from mainspring.serve.log import PredictionLog
 
 TABLES = {"public": PUBLIC, "admin": ADMIN, "metrics": METRICS}
@@ -96,6 +96,17 @@ def test_a_route_is_found_by_its_own_path_and_no_neighbour_of_it(port: str, rout
         table.find("PATCH", path)
     assert route.method in refused.value.allow.split(", ")
     assert ("HEAD" in refused.value.allow) == ("GET" in refused.value.allow)
+
+
+@pytest.mark.parametrize("word", ["abc", "0", "01", "-1", "1.0", "1234567890"])
+@pytest.mark.parametrize(("method", "rest"), [("GET", ""), ("GET", "/ready"), ("POST", "/infer")])
+def test_a_word_for_a_version_is_no_version_where_models_are_served(word: str, method: str, rest: str) -> None:
+    path = f"/v2/models/a-model/versions/{word}{rest}".encode()
+    with pytest.raises(UnknownModel, match="no version") as refused:
+        RouteTable(PUBLIC).find(method, path)
+    assert (refused.value.status, refused.value.code) == (404, "model.unknown")
+    with pytest.raises(UnknownRoute):
+        RouteTable(ADMIN).find(method, path)
 
 
 @given(st.binary(max_size=60), st.sampled_from(["GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "TRACE"]))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from mainspring.security.tokens import Role
-from mainspring.serve.errors import UnknownRoute, WrongMethod
+from mainspring.serve.errors import UnknownModel, UnknownRoute, WrongMethod
 
 Policy = Literal["open"] | Role
 SEGMENTS: Mapping[str, str] = {
@@ -92,6 +92,10 @@ class RouteTable:
         self.routes = tuple(routes)
         self._fixed: dict[bytes, dict[str, Route]] = {}
         self._shaped: dict[re.Pattern[bytes], dict[str, Route]] = {}
+        self._misnumbered = [
+            _compiled(route.pattern, {**SEGMENTS, "version": SEGMENTS["model"]})
+            for route in self.routes if "{version}" in route.pattern
+        ]  # fmt: skip
         for route in self.routes:
             if PLACE.search(route.pattern):
                 methods = self._shaped.setdefault(_compiled(route.pattern), {})
@@ -102,9 +106,14 @@ class RouteTable:
             methods[route.method] = route
 
     def find(self, method: str, path: bytes) -> tuple[Route, dict[str, str]]:
-        """Return the route and what the path's places hold; raise `UnknownRoute` or `WrongMethod`. HEAD is GET."""
+        """Return the route and what the path's places hold; raise what they are not. HEAD is GET.
+
+        Raises `UnknownRoute`, `WrongMethod`, or `UnknownModel` where a word stands for a version.
+        """
         methods, places = self._looked_up(path)
         if methods is None:
+            if any(pattern.fullmatch(path) for pattern in self._misnumbered):
+                raise UnknownModel("that is no version: they are numbers from 1", fix="see GET /v2/models/NAME")
             raise UnknownRoute("no such path on this port", fix="see docs/serving.md")
         route = methods.get("GET" if method == "HEAD" else method)
         if route is None:
@@ -123,10 +132,10 @@ class RouteTable:
         return None, {}
 
 
-def _compiled(pattern: str) -> re.Pattern[bytes]:
+def _compiled(pattern: str, segments: Mapping[str, str] = SEGMENTS) -> re.Pattern[bytes]:
     parts, at = [], 0
     for place in PLACE.finditer(pattern):
-        parts += [re.escape(pattern[at : place.start()]), f"(?P<{place[1]}>{SEGMENTS[place[1]]})"]
+        parts += [re.escape(pattern[at : place.start()]), f"(?P<{place[1]}>{segments[place[1]]})"]
         at = place.end()
     parts.append(re.escape(pattern[at:]))
     return re.compile("".join(parts).encode("ascii"))
