@@ -36,6 +36,7 @@ PLAN = Plan(steps=(5, 100), hold=6 * 3_600_000_000, abort={"min_requests": 1_000
 TRIAL = promote_to_canary(FIRST, 12_345_679, digest_of({"a": 2}), PLAN, "canary")
 EXTRAS: dict[str, dict[str, Any]] = {
     "plain": {},
+    "tls": {"server": {"tlsSecret": "0e1"}},
     "everything": {
         "autoscaling": {"kind": "keda", "prometheus": {"address": "http://prometheus:9090"}},
         "server": {"grpc": True, "workers": 2, "cacheMb": 64, "logSinks": ["s3://logs/x"]},
@@ -95,7 +96,7 @@ def named(documents: list[dict[str, Any]], kind: str, name: str = "on") -> dict[
 
 
 @pytest.mark.parametrize("environment", ["no", "empty", "dev", "on-kserve", "on-rollouts", "on-seldon"])
-@pytest.mark.parametrize("more", [("plain",), ("trial", "plain"), ("first", "everything")])
+@pytest.mark.parametrize("more", [("plain",), ("trial", "plain"), ("first", "everything"), ("first", "tls")])
 def test_every_object_is_right(tree: Path, tmp_path: Path, environment: str, more: tuple[str, ...]) -> None:
     linted = helm(tree, "lint", "--strict", CHART, *files(environment, *more))
     assert linted.returncode == 0, linted.stdout + linted.stderr
@@ -134,6 +135,26 @@ def test_texts_that_yaml_retypes_stay_texts(tree: Path) -> None:
     assert release["model"] == "on"
     assert release["champion"] == {"version": 12_345_678, "digest": FIRST.champion.digest}
     assert all(retyped(text) for text in ("1e3", "0o7", "y", "12:30", "null", "1_000", "no", "on"))
+
+
+@pytest.mark.parametrize(("environment", "kind"), [("no", "Deployment"), ("on-rollouts", "Rollout")])
+def test_a_certificate_is_mounted_and_who_asks_speaks_tls(tree: Path, environment: str, kind: str) -> None:
+    plain, by_tls = (read(template(tree, environment, "first", name)) for name in ("plain", "tls"))
+    spec = named(by_tls, kind)["spec"]["template"]["spec"]
+    container = spec["containers"][0]
+    assert {"name": "tls", "secret": {"secretName": "0e1", "defaultMode": 0o440}} in spec["volumes"]
+    folder = next(mount["mountPath"] for mount in container["volumeMounts"] if mount["name"] == "tls")
+    assert {f"--tls-cert={folder}/tls.crt", f"--tls-key={folder}/tls.key"} <= set(container["args"])
+    schemes = {name: container[name]["httpGet"].get("scheme") for name in container if name.endswith("Probe")}
+    assert schemes == {"startupProbe": None, "readinessProbe": "HTTPS", "livenessProbe": None}  # the others: metrics
+    for found, protocol in ((plain, None), (by_tls, "https")):
+        ports = [port for d in found if d["kind"] == "Service" for port in d["spec"]["ports"] if port["name"] == "http"]
+        assert {port.get("appProtocol") for port in ports} == {protocol}
+    asked = {name: named(found, "Pod", "on-test")["spec"]["containers"][0]["args"][0] for name, found in
+             (("http:", plain), ("https:", by_tls))}  # fmt: skip
+    assert all(f'"{scheme}//on:8080/' in text for scheme, text in asked.items())
+    assert ("context" in asked["http:"], "context" in asked["https:"]) == (False, True)
+    assert not any("tls" in json.dumps(d) for d in plain if d["kind"] == kind)
 
 
 def test_a_release_rolls_no_pod_and_a_log_rule_does(tree: Path) -> None:

@@ -43,6 +43,8 @@ def _unfit(section: EnvironmentSection, platform: str, scaled: bool) -> Iterator
     for name in sorted(given & {"ingress", "gateway"}):
         if platform not in _OURS:
             yield name, f"{platform} makes its own routes", f"remove it, or write platform: {_OURS[0]}"
+    if section.server and section.server.tls_secret and platform not in _OURS:
+        yield "server", f"{platform} asks its pods without TLS", f"remove tls_secret, or write platform: {_OURS[0]}"
     if {"ingress", "gateway"} <= given:
         yield "gateway", "an Ingress and a Gateway's route would both lead to the server", "keep one of them"
     if section.placement and section.placement.server.priority_class and section.serverless:

@@ -29,6 +29,11 @@ class ServerSection(Section):
     memory: Memory = Field(default="512Mi", description="Memory; a server that takes more is ended.")
     workers: int = Field(default=1, ge=1, le=64, description="Processes that answer.")
     grpc: bool = Field(default=False, description="Also answer gRPC, on port 8081.")
+    tls_secret: ObjectName | None = Field(
+        default=None,
+        description="Secret (kubernetes.io/tls) with the certificate by which predictions are served; read at the "
+        "start, so a new one needs a restart. An Ingress or a Gateway must be told that the server speaks TLS.",
+    )
 
 
 class AutoscalingSection(Section):

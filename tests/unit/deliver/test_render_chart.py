@@ -65,7 +65,7 @@ def test_what_the_log_rules_refer_to_becomes_a_variable() -> None:
 
 
 OPTIONS = {
-    "server": {"cpu": 0.5, "memory": "1Gi", "workers": 2, "grpc": True},
+    "server": {"cpu": 0.5, "memory": "1Gi", "workers": 2, "grpc": True, "tls_secret": "cert"},
     "autoscaling": {"kind": "keda", "cpu": 60, "rows_per_second": 900},
     "placement": {"server": {"node_selector": {"pool": "0e1"}, "tolerations": ({"key": "spot"},),
                              "pull_secrets": ("pull",), "priority_class": "high"}},
@@ -78,7 +78,7 @@ def test_what_the_project_file_says_of_pods_becomes_the_charts_values() -> None:
     assert found["resources"] == {
         "requests": {"cpu": "500m", "memory": "1Gi"}, "limits": {"cpu": "2000m", "memory": "1Gi"},
     }  # fmt: skip
-    assert found["server"] == {"workers": 2, "grpc": True}
+    assert found["server"] == {"workers": 2, "grpc": True, "tlsSecret": "cert"}
     assert found["autoscaling"]["prometheus"]["rowsPerSecond"] == 900
     assert found["gateway"] == {"enabled": True, "name": "edge", "namespace": "gateways", "hostnames": ["a.example"]}
     assert (found["nodeSelector"], found["priorityClassName"]) == ({"pool": "0e1"}, "high")

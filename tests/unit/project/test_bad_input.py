@@ -179,6 +179,7 @@ VALUES = [
     ("keda on kserve", "platform: deployment, ", "platform: kserve, replicas: {min: 1, max: 3}, autoscaling: {kind: keda}, ", "environments.dev.autoscaling", "project.value", "autoscaler of its own"),
     ("taint", "platform: kserve", "platform: kserve\n    placement: {steps: {tolerations: [{key: a, effect: No}]}}", "environments.production.placement.steps.tolerations[0].effect", "project.value", ""),
     ("priority on knative", "platform: kserve", "platform: kserve\n    serverless: true\n    placement: {server: {priority_class: high}}", "environments.production.placement", "project.value", "no priority class"),
+    ("tls on kserve", "platform: kserve", "platform: kserve\n    server: {tls_secret: cert}", "environments.production.server", "project.value", "without TLS"),
     ("identity", "platform: kserve", "platform: kserve\n    identity: {'a b': c}", "environments.production.identity.a b", "project.value", ""),
     ("local pods", "platform: deployment, ", "platform: local, server: {grpc: true}, ", "environments.dev.server", "project.value", "no pods"),
     ("holdout", "window: all, holdout", "window: 14d, holdout", "training.holdout", "project.value", "leaves nothing"),

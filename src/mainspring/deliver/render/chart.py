@@ -82,6 +82,8 @@ def _options(options: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     if server := options.get("server"):
         cpu, memory = server["cpu"], server["memory"]
         found["server"] = {"workers": server["workers"], "grpc": server["grpc"]}
+        if secret := server.get("tls_secret"):
+            found["server"]["tlsSecret"] = secret
         found["resources"] = {
             "requests": {"cpu": f"{cpu * 1000:.0f}m", "memory": memory},
             "limits": {"cpu": f"{max(2.0, cpu) * 1000:.0f}m", "memory": memory},

@@ -113,6 +113,10 @@ args:
   {{- range $server.logSinks }}
   - {{ printf "--log-sink=%s" . | toJson }}
   {{- end }}
+  {{- if $server.tlsSecret }}
+  - --tls-cert=/var/run/mainspring/tls/tls.crt
+  - --tls-key=/var/run/mainspring/tls/tls.key
+  {{- end }}
   {{- range $server.extraArgs }}
   - {{ . | toJson }}
   {{- end }}
@@ -137,7 +141,7 @@ startupProbe:
   periodSeconds: 1
   failureThreshold: 60
 readinessProbe:
-  httpGet: {path: /v2/health/ready, port: http}
+  httpGet: {path: /v2/health/ready, port: http{{ if $server.tlsSecret }}, scheme: HTTPS{{ end }}}
   periodSeconds: 3
   timeoutSeconds: 2
   failureThreshold: 2
@@ -158,6 +162,9 @@ volumeMounts:
   {{- if not $root.Values.secrets.agent }}
   - {name: tokens, mountPath: /var/run/mainspring/tokens, readOnly: true}
   - {name: scrape, mountPath: /var/run/mainspring/scrape, readOnly: true}
+  {{- end }}
+  {{- if $server.tlsSecret }}
+  - {name: tls, mountPath: /var/run/mainspring/tls, readOnly: true}
   {{- end }}
   - {name: state, mountPath: /srv/project}
   - {name: tmp, mountPath: /tmp}
@@ -181,6 +188,10 @@ volumeMounts:
 - name: scrape
   secret: {secretName: {{ printf "%s-scrape" $name | toJson }}, defaultMode: 288}
 {{- end }}
+{{- with .Values.server.tlsSecret }}
+- name: tls
+  secret: {secretName: {{ toJson . }}, defaultMode: 288}
+{{- end }}
 - name: state
   emptyDir: {sizeLimit: {{ .Values.state.sizeLimit | toJson }}}
 - name: tmp
@@ -196,6 +207,13 @@ volumeMounts:
 {{- end }}
 {{- end }}
 {{- end -}}
+
+{{/* The Service's port of predictions. */}}
+{{- define "mainspring.port" -}}
+{name: http, port: 8080, targetPort: http, protocol: TCP{{ if .Values.server.tlsSecret }}, appProtocol: https{{ end }}}
+{{- end -}}
+
+{{- define "mainspring.scheme" -}}http{{ if .Values.server.tlsSecret }}s{{ end }}{{- end -}}
 
 {{/* A pod's spec around one container; give it the same dict as the container. */}}
 {{- define "mainspring.podSpec" -}}
