@@ -16,6 +16,7 @@ def answering(hello: bytes) -> Callable[[bytes], bytes]:
             case b"?":
                 raise InvalidValue("not this", fix="something else")
             case b"z":
+                os.write(2, b"asleep")
                 time.sleep(600)
             case b"p":
                 sys.stdout.write("a library prints")

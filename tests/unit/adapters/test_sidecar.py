@@ -91,20 +91,38 @@ def test_what_cannot_start_is_told(tmp_path: Path) -> None:
         broken.call(b"a")
 
 
+def test_an_end_at_once_does_not_wait_for_a_start(tmp_path: Path) -> None:
+    """Nor is the process started again for a call that met the end of the one before."""
+    for delay in (0.0, 0.01, 0.05, 0.2):
+        starting = Sidecar(ARGV, lambda: b"", log=tmp_path / "log")
+        told: list[SidecarGone] = []
+        thread = threading.Thread(target=hangs_in, args=(starting, told))
+        thread.start()
+        while not starting._turn.locked():
+            time.sleep(0.001)
+        time.sleep(delay)
+        began = time.monotonic()
+        starting.close(0.0)
+        assert time.monotonic() - began < 10.0
+        thread.join(20)
+        assert len(told) == 1
+        assert starting.pid == 0
+
+
+def hangs_in(found: Sidecar, told: list[SidecarGone]) -> None:
+    try:
+        found.call(b"z")
+    except SidecarGone as error:
+        told.append(error)
+
+
 def test_an_end_at_once_does_not_wait_for_a_call(tmp_path: Path) -> None:
     busy = Sidecar(ARGV, lambda: b"", log=tmp_path / "log")
     busy.start()
     told: list[SidecarGone] = []
-
-    def hangs() -> None:
-        try:
-            busy.call(b"z")
-        except SidecarGone as error:
-            told.append(error)
-
-    thread = threading.Thread(target=hangs)
+    thread = threading.Thread(target=hangs_in, args=(busy, told))
     thread.start()
-    while not busy._turn.locked():
+    while "asleep" not in (tmp_path / "log").read_text():
         time.sleep(0.01)
     began = time.monotonic()
     busy.close(0.0)

@@ -27,6 +27,7 @@ ANSWERED, REFUSED = b"\0", b"\1"
 LENGTH = struct.Struct("<I")
 MOST_BYTES = 1 << 30
 _STEADY_S = 300.0
+_LOOK_S = 0.01
 _STOP_S = 5.0
 
 
@@ -76,6 +77,7 @@ class Sidecar:
         self._answers: queue.Queue[bytes] = queue.Queue()
         self._started = 0.0
         self._ended = 0
+        self._closing = False
         self.starts = 0
 
     @property
@@ -106,16 +108,20 @@ class Sidecar:
     def close(self, patience_s: float = _STOP_S) -> None:
         """End the process, and with it a call that takes longer than `patience_s` seconds from now; 0: at once."""
         if not self._turn.acquire(timeout=patience_s):
-            process = self._process
-            if process is not None:
-                process.kill()
-            self._turn.acquire()
+            self._closing = True
+            while not self._turn.acquire(timeout=_LOOK_S):
+                process = self._process
+                if process is not None:
+                    process.kill()
         try:
             self._end(patience_s)
         finally:
+            self._closing = False
             self._turn.release()
 
     def _ready(self) -> None:
+        if self._closing:
+            raise SidecarGone("the process is being ended", fix="try again")
         if self.pid:
             return
         self._end(0.0)
