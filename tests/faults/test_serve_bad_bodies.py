@@ -43,7 +43,7 @@ def test_ten_thousand_mutated_bodies_are_refused_or_answered_in_bounded_time() -
     refusals: list[RequestRefused] = []
     for turn in range(BODIES):
         codec, takes, wire, body = SEEDS[turn % len(SEEDS)]
-        started = time.perf_counter()
+        started = time.thread_time()  # our own: a busy machine is no slow codec
         try:
             question = codec.decode(mutated(body, source), takes, wire)
             assert codec.encode(question, _answer(question.rows)).body
@@ -51,7 +51,7 @@ def test_ten_thousand_mutated_bodies_are_refused_or_answered_in_bounded_time() -
         except RequestRefused as error:
             refusals.append(error)
             ends[codec.name] += 1
-        slowest = max(slowest, time.perf_counter() - started)
+        slowest = max(slowest, time.thread_time() - started)
     assert slowest < LONGEST_S
     assert all(400 <= error.status < 500 and len(error.what) < 500 for error in refusals)
     assert set(ends) == {"answered", *CODECS}
