@@ -124,6 +124,7 @@ def champion_keys(parts: Parts, count: int, weight: float) -> list[str]:
     return [name for name, is_beyond in zip(names, beyond, strict=True) if is_beyond][:count]
 
 
+@pytest.mark.slow
 def test_a_challenger_five_times_as_slow_is_rolled_back_and_the_champions_callers_do_not_feel_it(
     tmp_path: Path,
 ) -> None:

@@ -125,6 +125,7 @@ def test_a_worker_that_dies_on_an_input_is_started_again_and_its_counts_stay(tmp
         assert server.process.wait(20) == 0
 
 
+@pytest.mark.slow
 def test_sigterm_under_load_loses_nothing_and_a_second_one_does_not_wait(tmp_path: Path) -> None:
     failures = list[str]()
     with several(tmp_path) as server:

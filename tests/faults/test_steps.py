@@ -46,14 +46,8 @@ def small(tmp_path: Path) -> Iterator[Small]:
         yield Small(root, runner=worker)
 
 
-@pytest.mark.parametrize(
-    "killed",
-    [
-        ("fetch-data", "preprocess"),
-        pytest.param(("fetch-data", "preprocess", "train-model", "validate-model"), marks=pytest.mark.slow),
-    ],
-    ids=len,
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("killed", [("fetch-data", "preprocess", "train-model", "validate-model")], ids=len)
 def test_killed_after_its_steps_the_run_ends_with_the_same_digest_and_nothing_ran_twice(
     small: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, killed: tuple[str, ...]
 ) -> None:

@@ -301,6 +301,7 @@ def _aliases(root: Path) -> list[tuple[str, int]]:
         return database.execute("SELECT alias, version FROM registered_model_aliases").fetchall()
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("default")
 def test_a_tracking_servers_version_is_taken_as_onnx_and_never_as_a_pickle(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

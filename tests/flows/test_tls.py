@@ -77,6 +77,7 @@ def test_grpc_answers_on_a_secure_port(server: RunningServer, tls: Tls) -> None:
             call(question(), timeout=20)
 
 
+@pytest.mark.slow
 def test_plain_words_and_silence_end_before_the_handshake_and_hold_nobody_up(server: RunningServer, tls: Tls) -> None:
     data = json.dumps(body()).encode()
     with socket.create_connection(("127.0.0.1", server.port), timeout=20) as silent:

@@ -109,7 +109,7 @@ def test_a_stream_that_hangs_blocks_nothing_and_the_loss_is_told() -> None:
     for _ in range(1_000):
         log.saw(Exchange(protocol="v2", model="m"))
     assert time.monotonic() - started < 10.0  # the stream gives way after 20
-    assert log.lost > 900
+    assert log.lost > 400  # 10 wait, and the writer may hold a batch of 500
     out.go.set()
     deadline = time.monotonic() + 20
     while out.getvalue().count(b"\n") < 1_000 - log.lost and time.monotonic() < deadline:
