@@ -7,6 +7,7 @@ WORKERS ?= 2
 JUDGED := */mainspring/kernel/*,*/mainspring/security/*,*/mainspring/data/*,*/mainspring/develop/*,*/mainspring/deliver/*,*/mainspring/serve/*,*/mainspring/observe/*
 export MLFLOW_DISABLE_TELEMETRY := true
 export DO_NOT_TRACK := true
+unexport PYTHONDONTWRITEBYTECODE # tests start many processes, and each would compile everything anew
 
 .PHONY: help setup demo test check test-all bench lint format types imports coverage docs lock
 
@@ -20,7 +21,7 @@ demo: setup ## the whole loop on real data, start to report (ARGS=--json for scr
 	@$(BIN)/mainspring demo $(ARGS)
 
 test: setup ## the tests that need no outside tool, under four minutes
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not slow and not tools" $(ARGS)
+	@EXAMPLES=40 $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not slow and not tools" $(ARGS)
 
 check: lint types imports coverage ## everything a change must pass
 

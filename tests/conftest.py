@@ -5,8 +5,8 @@ import os
 import pytest
 from hypothesis import settings
 
-# hypothesis judges answers, not how long a busy machine took for one of them
-settings.register_profile("ours", deadline=None)
+# hypothesis judges answers, not how long a busy machine took for one of them; `make test` looks at fewer examples
+settings.register_profile("ours", deadline=None, max_examples=int(os.environ.get("EXAMPLES", "100")))
 settings.load_profile("ours")
 
 # the machine lets nobody else's user start one; the extra `torch` is no part of what CI installs

@@ -92,7 +92,7 @@ def test_a_registration_killed_anywhere_is_finished_by_asking_again(root: Path, 
 
 
 @pytest.mark.parametrize("place", ["release.commit", "ledger.append", "file.replace"])
-@pytest.mark.parametrize("what", ["promote", "rollback"])
+@pytest.mark.parametrize("what", ["promote", pytest.param("rollback", marks=pytest.mark.slow)])
 def test_a_move_killed_anywhere_leaves_old_or_new_and_one_record(root: Path, place: str, what: str) -> None:
     for number in (1, 2, 3):
         act(root, "register", number)
@@ -119,7 +119,7 @@ def test_a_move_killed_anywhere_leaves_old_or_new_and_one_record(root: Path, pla
 
 
 @pytest.mark.parametrize("first", [True, False])
-@pytest.mark.parametrize("after", ["promote", "rollback"])
+@pytest.mark.parametrize("after", ["promote", pytest.param("rollback", marks=pytest.mark.slow)])
 def test_a_work_tree_left_behind_by_a_kill_follows_at_the_next_move(root: Path, first: bool, after: str) -> None:
     for number in (1, 2, 3):
         act(root, "register", number)

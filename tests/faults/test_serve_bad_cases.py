@@ -93,6 +93,7 @@ def test_every_bad_request_is_the_clients_fault_and_nothing_else(asker: Asker, p
     asker.healthy()
 
 
+@pytest.mark.slow
 def test_bad_http_is_refused_too_and_silence_ends_at_its_deadline(asker: Asker) -> None:
     """Those that wait for a deadline wait together."""
     wrong: list[tuple[str, int, str, bytes]] = []

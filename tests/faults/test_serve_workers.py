@@ -106,6 +106,7 @@ def test_workers_share_a_port_are_counted_together_and_end_with_their_parent(tmp
     assert sum(len(record.keys) for record in found.records) == 120
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies_on_an_input_is_started_again_and_its_counts_stay(tmp_path: Path) -> None:
     """F34, the server's side: the others answer on, and what the dead one had counted is not forgotten."""
     with several(tmp_path) as server:
@@ -166,6 +167,7 @@ def test_sigterm_under_load_loses_nothing_and_a_second_one_does_not_wait(tmp_pat
         assert time.monotonic() - began < 5
 
 
+@pytest.mark.slow
 def test_workers_do_not_outlive_a_parent_that_was_killed(tmp_path: Path) -> None:
     with several(tmp_path) as server:
         workers = [psutil.Process(worker["pid"]) for worker in server.state()["workers"]]
@@ -174,6 +176,7 @@ def test_workers_do_not_outlive_a_parent_that_was_killed(tmp_path: Path) -> None
         assert psutil.wait_procs(workers, timeout=20)[1] == []
 
 
+@pytest.mark.slow
 def test_a_worker_that_cannot_start_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "log").write_text("a file where the log's folder should be")
     done = subprocess.run(

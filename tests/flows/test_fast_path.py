@@ -296,6 +296,7 @@ def test_a_request_in_pieces_of_any_size_is_one_request(fast: Served, step: int)
             got += connection.recv(65_536)
 
 
+@pytest.mark.slow
 def test_a_client_that_pipelines_and_never_reads_is_held_back_then_closed(tmp_path: Path) -> None:
     quick = Listening(drain_s=0.1, deadlines=Deadlines(write_s=0.5))
     with running(tmp_path, listening=quick) as server:

@@ -14,6 +14,8 @@ from mainspring.flows.snapshot import SnapshotPorts, open_snapshot, take
 from mainspring.kernel.times import parse_time
 from mainspring.project.load import load
 
+pytestmark = pytest.mark.xdist_group("flights")  # the data is made once, for one worker
+
 EXAMPLE = Path(__file__).parents[2] / "examples" / "flight_delay"
 
 

@@ -263,6 +263,7 @@ def test_an_encoder_that_must_know_its_words_may_need_a_sample(project: Path) ->
     assert contract.sample["columns"]["city"] == [""] * 5
 
 
+@pytest.mark.slow
 def test_an_adopted_model_is_promoted_and_served(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root = make_workspace(tmp_path / "project", rows=50)
     model, frame = _mixed()

@@ -75,6 +75,7 @@ def test_an_earlier_moment_shares_the_fetched_data_and_the_champion_is_paired(sm
     assert abs(paired["difference"]) < 0.1
 
 
+@pytest.mark.slow
 def test_a_candidate_prepared_ahead_is_the_same_and_only_its_training_is_told(small: Small, tmp_path: Path) -> None:
     prepare(small.run("ahead"), small.ports)
     assert small.ledger.read(kind="run.*") == []

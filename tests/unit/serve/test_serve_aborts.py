@@ -2,6 +2,7 @@
 
 import random
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -84,6 +85,7 @@ def test_a_slow_tail_is_found_within_two_hundred_requests() -> None:
     assert late <= 2
 
 
+@pytest.mark.slow
 def test_equal_speed_is_never_taken_for_slowness() -> None:
     for seed in range(20):
         assert pairs_until_aborted(1.0, seed, 2_000) > 2_000
