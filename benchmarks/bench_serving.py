@@ -10,6 +10,7 @@ Linux with two cores; the first run installs the peers (.ci/tools).
 """
 
 import argparse
+import compileall
 import json
 import os
 import subprocess
@@ -43,6 +44,7 @@ def main() -> int:
     asked = _arguments()
     servers = _servers(asked.peers)
     _installed(servers)
+    compileall.compile_dir(ROOT / "src", quiet=1)  # as the peers' installer did for them: the start is measured
     same_model.write(HOME / "models")
     tokens = {model: project.token(project.made(HOME, model)) for model in same_model.NAMES}
     project.made(HOME, "gb", "-bare")
