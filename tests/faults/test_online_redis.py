@@ -262,9 +262,8 @@ def test_without_redis_requests_by_key_are_told_to_come_back_and_others_notice_n
         finally:
             done.set()
             redis.thaw()
-    answered = [one for one in seen["plain"] if one[1] != "limit.concurrency"]  # a busy machine meets that too
-    assert all(one == expected for one in answered)
-    assert len(answered) > len(seen["plain"]) / 2
+    assert {one[0] for one in seen["plain"]} == {200}
+    assert all(one == expected for one in seen["plain"])
     assert {one[0] for one in seen["key"]} <= {200, 503}
     assert all(one[1] == right for one in seen["key"] if one[0] == 200)
 

@@ -24,16 +24,14 @@ class ServerProcess:
         from mainspring.adapters.http.client import InferenceClient
 
         argv = [sys.executable, "-m", "mainspring", "-C", str(root), "serve", "--port", str(port), "--drain", "0"]
-        argv += ["--json"]  # nobody else asks it, so there is nobody to wait for at its end
+        argv += ["--json", "--with-parent"]  # nobody else asks it, so there is nobody to wait for at its end
         if replay_clock:
             argv += ["--clock", "replay"]
         self._errors = (root / ".mainspring" / "server.log").open("ab")
-        self._process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=self._errors, text=True)
-        try:
-            line = self._process.stdout.readline() if self._process.stdout else ""
-        except BaseException:  # Ctrl-C while it starts: it would stay behind, and keep its port
-            self._process.kill()
-            raise
+        self._process = subprocess.Popen(
+            argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, text=True
+        )  # fmt: skip
+        line = self._process.stdout.readline() if self._process.stdout else ""
         if not line:
             raise RunFailed(f"the server ended with {self._process.wait()} before it served", fix="see server.log")
         self.addresses: dict[str, str] = json.loads(line)
@@ -85,6 +83,7 @@ class ServerProcess:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-        if self._process.stdout:
-            self._process.stdout.close()
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe:
+                pipe.close()
         self._errors.close()

@@ -95,9 +95,10 @@ class Stuck(io.BytesIO):
 
     def __init__(self) -> None:
         super().__init__()
-        self.go = threading.Event()
+        self.held, self.go = threading.Event(), threading.Event()
 
     def write(self, data: bytes, /) -> int:  # type: ignore[override]
+        self.held.set()
         self.go.wait(20)
         return super().write(data)
 
@@ -105,11 +106,14 @@ class Stuck(io.BytesIO):
 def test_a_stream_that_hangs_blocks_nothing_and_the_loss_is_told() -> None:
     out = Stuck()
     log = AccessLog(out, most=10)
-    started = time.monotonic()
-    for _ in range(1_000):
+    log.saw(Exchange(protocol="v2", model="m"))
+    assert out.held.wait(20)
+    started = time.thread_time()
+    for _ in range(999):
         log.saw(Exchange(protocol="v2", model="m"))
-    assert time.monotonic() - started < 10.0  # the stream gives way after 20
-    assert log.lost > 400  # 10 wait, and the writer may hold a batch of 500
+    assert time.thread_time() - started < 1.0
+    assert not out.getvalue()
+    assert log.lost == 989
     out.go.set()
     deadline = time.monotonic() + 20
     while out.getvalue().count(b"\n") < 1_000 - log.lost and time.monotonic() < deadline:

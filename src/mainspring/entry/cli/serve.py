@@ -66,6 +66,7 @@ _MAX_TOKEN = 4_096
     help="Processes behind the public port; one alone on Windows and in a replay.",
 )  # fmt: skip
 @click.option("--worker", default="", hidden=True, help="K/N: this is worker K of N.")
+@click.option("--with-parent", is_flag=True, hidden=True, help="End when standard input closes.")
 @click.option("--listener", default=-1, hidden=True, help="Descriptor of the listener that a parent handed on.")
 @click.option("--env", "environment", default="local", show_default=True, help="Environment whose release to serve.")
 @click.option("--clock", type=click.Choice(["real", "replay"]), default="real", help="`replay` only inside a replay.")
@@ -106,7 +107,7 @@ def _serve(room: "ServerRoom", clock: str, as_json: bool, given: dict[str, Any])
         gc.freeze()  # what is loaded stays: to look through it for garbage again and again stops answers for 0.1 s
         _tell(room, at, as_json)
 
-    if number:
+    if number or given["with_parent"]:
         _end_with_parent(stop)
     run(
         parts.fleet, KeyRing(parts.tokens, parts.clock), ready=ready, stop=stop, listening=_listening(given, room),
