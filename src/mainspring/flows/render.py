@@ -75,12 +75,16 @@ class Difference:
 
 
 def render(subject: Subject, ports: RenderPorts, *, force: bool = False) -> Difference:
-    """Write every rendered file; return what changed. Raises `RenderRefused` for files edited by hand, unless `force`.
+    """Write every rendered file, as `write` does."""
+    return write(subject, expected(subject, ports), ports.tree, force=force)
 
-    Nothing is written when it refuses.
+
+def write(subject: Subject, wanted: Mapping[str, bytes], tree: Tree, *, force: bool = False) -> Difference:
+    """Write the files that are `wanted` of a subject; return what changed.
+
+    Raises `RenderRefused` for files edited by hand, unless `force`; nothing is written then.
     """
-    wanted = expected(subject, ports)
-    found = compare(wanted, ports.tree)
+    found = compare(wanted, tree)
     if found.edited and not force:
         raise RenderRefused(
             f"edited by hand since it was rendered: {', '.join(found.edited[:5])}",
@@ -88,12 +92,12 @@ def render(subject: Subject, ports: RenderPorts, *, force: bool = False) -> Diff
         )
     for path in (*found.missing, *found.stale, *found.edited, *found.extra):
         if path in wanted:
-            ports.tree.write(path, wanted[path])
+            tree.write(path, wanted[path])
         else:
-            ports.tree.remove(path)
+            tree.remove(path)
     index = _index(subject, wanted)
-    if ports.tree.read(INDEX) != index:
-        ports.tree.write(INDEX, index)
+    if tree.read(INDEX) != index:
+        tree.write(INDEX, index)
     return found
 
 

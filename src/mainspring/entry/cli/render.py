@@ -1,6 +1,7 @@
 """`mainspring render`: the files that a cluster and its pipelines need, from the project file."""
 
 import difflib
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import click
@@ -9,8 +10,7 @@ from mainspring.entry.cli import present
 from mainspring.entry.cli.options import here, json_option
 
 if TYPE_CHECKING:
-    from mainspring.deliver.render.subject import Subject
-    from mainspring.flows.render import Difference, RenderPorts
+    from mainspring.flows.render import Tree
 
 _SHOWN = 4000
 
@@ -22,19 +22,19 @@ _SHOWN = 4000
 @json_option
 def render(*, only_check: bool, only_diff: bool, force: bool, as_json: bool) -> None:
     """Write the files of every environment that runs in a cluster: charts, GitOps, workflows, monitoring, security."""
-    from mainspring.app.rendering import render_ports, subject_of
+    from mainspring.app.rendering import check_settled, render_ports, subject_of
     from mainspring.app.workspace import open_workspace
-    from mainspring.flows.render import RenderRefused, compare, expected
+    from mainspring.flows.render import RenderRefused, compare, expected, write
 
     workspace = open_workspace(here())
     subject, ports = subject_of(workspace), render_ports(workspace.project.root)
     wanted = expected(subject, ports)
     if only_diff:
-        found = compare(wanted, ports.tree)
-        for path in (*found.missing, *found.stale, *found.edited, *found.extra):
-            _show(path, ports.tree.read(path), wanted.get(path))
+        _show_all(wanted, ports.tree)
         return
-    found = compare(wanted, ports.tree) if only_check else _write(subject, ports, force)
+    if not only_check:
+        check_settled(here())
+    found = compare(wanted, ports.tree) if only_check else write(subject, wanted, ports.tree, force=force)
     lists = {"missing": found.missing, "stale": found.stale, "edited": found.edited, "extra": found.extra}
     if as_json:
         present.emit(
@@ -58,12 +58,12 @@ _LOCAL_ONLY = """no environment of the project file runs in a cluster; add one, 
   environments: {local: {}, staging: {platform: deployment, replicas: 2}}"""
 
 
-def _write(subject: "Subject", ports: "RenderPorts", force: bool) -> "Difference":
-    from mainspring.app.rendering import check_settled
-    from mainspring.flows.render import render as write
+def _show_all(wanted: Mapping[str, bytes], tree: "Tree") -> None:
+    from mainspring.flows.render import compare
 
-    check_settled(here())
-    return write(subject, ports, force=force)
+    found = compare(wanted, tree)
+    for path in (*found.missing, *found.stale, *found.edited, *found.extra):
+        _show(path, tree.read(path), wanted.get(path))
 
 
 def _show(path: str, old: bytes | None, new: bytes | None) -> None:
